@@ -7,6 +7,33 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 
+class EmailUserManager(UserManager):
+    """Creates and finds users by e-mail, kept in lower case so that one person is one row."""
+
+    use_in_migrations = True
+
+    def _create_user(self, email, password, **extra):
+        if not email:
+            raise ValueError("A user needs an e-mail address.")
+        user = self.model(email=self.normalize_email(email), **extra)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_user(self, email, password=None, **extra):
+        return self._create_user(email, password, **{"is_staff": False, "is_superuser": False} | extra)
+
+    def create_superuser(self, email, password=None, **extra):
+        return self._create_user(email, password, **{"is_staff": True, "is_superuser": True} | extra)
+
+    @classmethod
+    def normalize_email(cls, email):
+        return (email or "").strip().lower()
+
+    def get_by_natural_key(self, email):
+        return self.get(email=self.normalize_email(email))
+
+
 class User(AbstractUser):
     """A person. Signs in by e-mail; sees the teams of their memberships, in their own time zone."""
 
@@ -20,34 +47,13 @@ class User(AbstractUser):
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: list[str] = []
 
-    objects: UserManager = None  # set below: the manager needs the class
+    objects = EmailUserManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_ci")]
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
-
-
-class EmailUserManager(UserManager):
-    """Creates users by e-mail."""
-
-    use_in_migrations = True
-
-    def _create_user(self, email, password, **extra):
-        user = self.model(email=self.normalize_email(email), **extra)
-        user.set_password(password)
-        user.save(using=self._db)
-        return user
-
-    def create_user(self, email, password=None, **extra):
-        return self._create_user(email, password, **{"is_staff": False, "is_superuser": False} | extra)
-
-    def create_superuser(self, email, password=None, **extra):
-        return self._create_user(email, password, **{"is_staff": True, "is_superuser": True} | extra)
-
-
-User.add_to_class("objects", EmailUserManager())
 
 
 class Team(models.Model):
@@ -61,6 +67,9 @@ class Team(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(slug__regex=r"^[a-z0-9][a-z0-9_-]*$"), name="team_slug_lower_case"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -86,9 +95,7 @@ class Membership(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["user", "team", "role"], name="membership_once", nulls_distinct=False
-            ),
+            models.UniqueConstraint(fields=["user", "team", "role"], name="membership_once", nulls_distinct=False),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
         ]
 
@@ -119,7 +126,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["-created_at"]
+        ordering = ["-created_at", "-id"]
         constraints = [
             models.CheckConstraint(condition=Q(scopes__len__gte=1), name="api_key_has_a_scope"),
             models.CheckConstraint(condition=Q(scopes__contained_by=Scope.values), name="api_key_scopes_known"),
@@ -130,12 +137,22 @@ class ApiKey(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who changed what, from what to what, when, from where. The database refuses UPDATE and DELETE of a row."""
+    """Who changed what, from what to what, when, from where.
+
+    A trigger (migration 0002) refuses TRUNCATE, every UPDATE, and DELETE inside the 24 months of retention.
+    So `actor` and `team` are pointers without a constraint: a user or team can go and the row stays as written;
+    the labels keep saying who and which.
+    """
 
     at = models.DateTimeField(auto_now_add=True)
-    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    actor = models.ForeignKey(
+        User, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True, blank=True, related_name="+"
+    )
     actor_label = models.CharField(max_length=200, help_text="Kept when the user is gone; names a key or a task too.")
-    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    team = models.ForeignKey(
+        Team, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True, blank=True, related_name="+"
+    )
+    team_label = models.CharField(max_length=50, blank=True, help_text="The team's slug, kept when the team is gone.")
     action = models.CharField(max_length=60, help_text="noun.verb, e.g. api_key.created")
     target = models.CharField(max_length=200)
     before = models.JSONField(null=True, blank=True)
@@ -148,6 +165,8 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["team", "-id"], name="audit_by_team"),  # the audit page of one team
             models.Index(fields=["action", "-id"], name="audit_by_action"),  # the audit page filtered by action
+            models.Index(fields=["actor", "-id"], name="audit_by_actor"),  # the audit page filtered by person
+            models.Index(fields=["at"], name="audit_by_time"),  # the audit page's time filter; retention
         ]
 
     def __str__(self) -> str:
