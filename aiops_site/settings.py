@@ -135,6 +135,17 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
+# --- Usage ------------------------------------------------------------------------------------------------------
+# Raw events are kept, and late ones accepted, this far back.
+RAW_RETENTION_DAYS = env.int("RAW_RETENTION_DAYS", 35)
+MINUTE_RETENTION_DAYS = env.int("MINUTE_RETENTION_DAYS", 14)
+HOUR_RETENTION_DAYS = env.int("HOUR_RETENTION_DAYS", 400)
+# A request body, before and after decompression.
+INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", 32 * 1024 * 1024)
+INGEST_MAX_EVENTS = env.int("INGEST_MAX_EVENTS", 10_000)
+# Combinations of dimension values a team may have; beyond it, rarer dimensions are folded into "(overflow)".
+SERIES_LIMIT = env.int("SERIES_LIMIT", 20_000)
+
 # --- API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.ApiKeyAuthentication"],
