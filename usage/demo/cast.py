@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How a model answers. Times are medians in milliseconds; `reasoning` is the median share of the output spent thinking."""
+    """How a model answers. Times are medians in milliseconds."""
 
     provider: str
     name: str
     answers_as: str
     first_token_ms: float
     per_token_ms: float
-    reasoning: float = 0.0
+    thinks: bool = False
     caches: bool = True
 
 
@@ -21,8 +21,8 @@ MODELS = {
     for model in (
         Model("openai", "gpt-4o", "gpt-4o-2024-08-06", 420, 9),
         Model("openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18", 310, 7),
-        Model("openai", "gpt-5", "gpt-5-2025-08-07", 700, 6, reasoning=0.62),
-        Model("openai", "o4-mini", "o4-mini-2025-04-16", 650, 5, reasoning=0.55),
+        Model("openai", "gpt-5", "gpt-5-2025-08-07", 700, 6, thinks=True),
+        Model("openai", "o4-mini", "o4-mini-2025-04-16", 650, 5, thinks=True),
         Model("anthropic", "claude-sonnet-4-5", "claude-sonnet-4-5-20250929", 780, 11),
         Model("anthropic", "claude-haiku-4-5", "claude-haiku-4-5-20251001", 420, 6),
         Model("google", "gemini-2.5-flash", "gemini-2.5-flash", 340, 4.5),
@@ -45,7 +45,7 @@ FALLBACKS = {
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One AI feature of a team. `per_hour` is the mean number of conversations started in an hour of the thirty days."""
+    """One AI feature of a team. `per_hour` is the mean number of conversations that begin in an hour."""
 
     team: str
     name: str
@@ -110,7 +110,8 @@ FEATURES = (
     Feature(
         "coding", "code-review", "review-bot", "/hooks/pull-request", 3.2, "developer", ("chat", "tool", "chat"),
         (("gpt-5", 0.6), ("claude-sonnet-4-5", 0.4)), 9200, 780,
-        cost_center="CC-6000", tools=("read_file", "run_tests"), cached_share=0.6, initiator="system", has_tenants=False,
+        cost_center="CC-6000", tools=("read_file", "run_tests"), cached_share=0.6, initiator="system",
+        has_tenants=False,
     ),
     Feature(
         "coding", "docs-chat", "docs-bot", "/v1/docs-chat", 2.2, "developer", ("retrieval", "chat"),

@@ -16,7 +16,7 @@ _BEFORE = timedelta(days=-400)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change marker; `offset` counts from the end of the window. `subject` is the feature or service that changed."""
+    """One change marker; `offset` counts from the window's end; `subject` is the feature or service."""
 
     kind: str
     offset: timedelta
@@ -117,7 +117,7 @@ def version(kind: str, subject: str, before_end: timedelta) -> str | None:
 
 
 def markers(window_end: datetime) -> list[dict]:
-    """The change markers of the window as plain dicts: team, kind, at (aware), title, ref, environment, service, feature."""
+    """The change markers as plain dicts: team, kind, at (aware), title, ref, environment, service, feature."""
     return [
         {
             "team": change.team,

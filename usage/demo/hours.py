@@ -19,7 +19,6 @@ LONGEST = timedelta(minutes=30)
 _USERS_PER_TENANT = 60
 _ANSWER_CACHE = frozenset({"answer-box", "chat-assistant"})
 _FEEDBACK_SHARE = 0.03
-_FIELDS_OF_NOTHING = (None, "")
 
 
 def events_of_hour(
@@ -29,7 +28,7 @@ def events_of_hour(
 
     The same arguments give the same events on every machine. `volume` scales the number of conversations.
     """
-    rng = Random(f"{seed}|{feature.name}|{hour:%Y-%m-%dT%H}")
+    rng = Random(f"{seed}|{feature.name}|{hour:%Y-%m-%dT%H}")  # noqa: S311 -- repeatable on purpose, nothing secret
     start_ms = round(hour.timestamp() * 1000)
     wanted = poisson(rng, feature.per_hour * volume * level(feature.rhythm, hour, window_end))
     events: list[dict] = []

@@ -31,7 +31,7 @@ OUTAGE = Story(
     "OpenAI fails for fifty minutes; calls retry, then fall back to Anthropic",
     timedelta(days=-4, hours=-2),
     timedelta(days=-4, hours=-1, minutes=-10),
-    "Incident view: provider openai, errors 5xx, time-outs and 429s; fallbacks and retries up, other providers unchanged",
+    "Incident view: provider openai, 5xx, time-outs and 429s; fallbacks and retries up, other providers unchanged",
 )
 BLOAT = Story(
     "bloat",

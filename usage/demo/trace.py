@@ -157,7 +157,7 @@ def embeddings(trace: Trace, feature: Feature, how: Circumstances) -> Outcome:
 def chat(
     trace: Trace, feature: Feature, model: Model, how: Circumstances, extra: dict, *, entry: bool = False
 ) -> Outcome:
-    """Calls the model: retries, then another provider where the feature has one. `extra` goes on the answering event."""
+    """Calls the model: retries, then another provider where there is one. `extra` goes on the answering event."""
     rng = trace.rng
     outcome = _limited(rng, how) or _attempts(rng, model.provider, how)
     if outcome.status == "success":
@@ -255,7 +255,7 @@ def _tokens(rng: Random, feature: Feature, model: Model, how: Circumstances) -> 
     factor = stories.BLOAT_FACTOR if how.bloated else 1.0
     asked = max(8, round(spread(rng, feature.input_tokens * factor, 0.28)))
     answered = max(1, round(spread(rng, feature.output_tokens, 0.4)))
-    reasoning = round(spread(rng, feature.output_tokens * 1.4, 0.5)) if model.reasoning else 0
+    reasoning = round(spread(rng, feature.output_tokens * 1.4, 0.5)) if model.thinks else 0
     cached = round(asked * feature.cached_share * rng.uniform(0.6, 1.4)) if model.caches and rng.random() < 0.7 else 0
     tokens = {
         "input_tokens": asked,
