@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.functional import cached_property
 
 
 class EmailUserManager(UserManager):
@@ -54,6 +55,14 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    @cached_property
+    def roles_by_team(self) -> dict[int | None, frozenset[str]]:
+        """Roles held, by team id; None is the whole organisation. Read once per request (per user object)."""
+        held: dict[int | None, frozenset[str]] = {}
+        for team_id, role in self.memberships.values_list("team_id", "role"):
+            held[team_id] = held.get(team_id, frozenset()) | {role}
+        return held
 
 
 class Team(models.Model):

@@ -121,6 +121,61 @@ AUTHENTICATION_BACKENDS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = LOGIN_URL
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_AGE = env.int("SESSION_DAYS", 14) * 86_400
+# Outgoing mail as a URL, e.g. smtp+tls://user:password@mail.example:587. Without it: no password reset, no
+# verification of addresses; an admin hands out passwords instead.
+EMAIL_CONFIGURED = bool(env.str("EMAIL_URL", ""))
+if EMAIL_CONFIGURED:
+    vars().update(env.email_url("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "desk@localhost")
+# Whether a stranger may make an account (without any role it sees nothing). Needs EMAIL_URL.
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", False)
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_OPEN else "none"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[AI Ops Desk] "
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "AI Ops Desk"
+# Addresses are given by an admin here, not claimed by their holder.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+# How many proxies of yours stand in front and append to X-Forwarded-For (throttling and audit use the client's IP).
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
+# Single sign-on by OpenID Connect: all of these, from your identity provider. Its people may sign in; a new one
+# sees nothing until someone grants a role, and one with a known, verified address gets that account.
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_ONLY = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS = {}
+if OIDC_CLIENT_ID:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": env.str("OIDC_NAME", "Single sign-on"),
+                "client_id": OIDC_CLIENT_ID,
+                "secret": env.str("OIDC_CLIENT_SECRET", ""),
+                "settings": {"server_url": env.str("OIDC_SERVER_URL", "")},
+            }
+        ],
+    }
+
+# --- Cache ------------------------------------------------------------------------------------------------------
+# Holds the counters that throttle sign-in. In the database: shared by all processes, and signing in needs the
+# database anyway, while it must work with the broker down.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "desk_cache"}}
 
 # --- Time, language, static files -------------------------------------------------------------------------------
 USE_TZ = True
@@ -154,6 +209,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "accounts.api.api_exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AI Ops Desk API",

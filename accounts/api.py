@@ -1,0 +1,180 @@
+"""Who is calling the API, and the one shape of every error it answers with.
+
+{"error": {"code": "wrong_scope", "message": "…what is wrong…", "field": null, "fix": "…what to do…"}}
+"""
+
+import logging
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from accounts.actions import touch_api_key
+from accounts.models import ApiKey
+from accounts.rules import secret_matches, split_key
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+KEY_FIX = "Send the header 'Authorization: Bearer aod_…'. Keys are made under Settings → Teams."
+# SQLSTATE: read-only transaction, disk full, out of memory, configuration limit exceeded.
+UNAVAILABLE_STATES = {"25006", "53100", "53200", "53400"}
+FIXES = {
+    "not_authenticated": KEY_FIX,
+    "invalid_key": KEY_FIX,
+    "parse_error": "Check the body with a JSON validator; it must be UTF-8.",
+    "method_not_allowed": "See the API documentation for the methods of this address.",
+    "unsupported_media_type": "See the API documentation for the accepted Content-Type.",
+    "not_found": "Check the address and that the key belongs to the right team.",
+    "throttled": "Wait for the seconds in Retry-After, then send again.",
+}
+
+
+class InvalidKey(exceptions.AuthenticationFailed):
+    default_detail = "The API key is unknown or revoked."
+    default_code = "invalid_key"
+
+
+class ApiProblem(exceptions.APIException):
+    """An error an endpoint raises on purpose, with all parts of the envelope.
+
+    `status` is the HTTP status; `retry_after` (seconds) becomes a header.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, field=None, fix="", retry_after: int | None = None):
+        super().__init__(detail=message, code=code)
+        self.status_code, self.field, self.fix, self.wait = status, field, fix, retry_after
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer aod_<prefix>_<secret>` → `request.auth` is the ApiKey with its team.
+
+    One SQL query and no cache, so a revoked key stops at once. With the database down the error goes up
+    and `api_exception_handler` answers 503.
+    """
+
+    def authenticate(self, request):
+        kind, _, text = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        parts = split_key(text.strip())
+        if parts is None:
+            raise InvalidKey("This is not an API key of this desk.")
+        prefix, secret = parts
+        key = ApiKey.objects.select_related("team").filter(prefix=prefix, revoked_at=None).first()
+        if key is None or not secret_matches(secret, key.digest):
+            raise InvalidKey
+        note_use(key)
+        return None, key
+
+    def authenticate_header(self, request):
+        return 'Bearer realm="api"'
+
+
+def note_use(key: ApiKey) -> None:
+    """Record the use. Reading must go on when the database can only be read, so a failure is logged, not raised."""
+    try:
+        touch_api_key(key)
+    except DatabaseError as exc:
+        log.warning("last use of key %s not recorded: %s", key.prefix, exc)
+
+
+class HasScope(BasePermission):
+    """Allows a key that holds the view's `required_scope`. A view that names none is closed."""
+
+    def has_permission(self, request, view) -> bool:
+        if request.auth is None:
+            return False
+        wanted = getattr(view, "required_scope", None)
+        if wanted in request.auth.scopes:
+            return True
+        held = ", ".join(request.auth.scopes)
+        raise ApiProblem(
+            403,
+            "wrong_scope",
+            f"This key may not do this: it needs the scope '{wanted}' and has {held}.",
+            fix=f"Make a key with the scope '{wanted}' under Settings → Teams.",
+        )
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """Tells OpenAPI how to authenticate, so that the try-it page has a field for the key."""
+
+    target_class = "accounts.api.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema):
+        return {"type": "http", "scheme": "bearer", "description": "An API key of a team: aod_…"}
+
+
+def error_body(code: str, message: str, field: str | None = None, fix: str = "") -> dict:
+    return {"error": {"code": code, "message": message, "field": field, "fix": fix or FIXES.get(code, "")}}
+
+
+def database_unavailable(exc: BaseException) -> bool:
+    """Whether the database is away, full or read-only, so that the same request may succeed later."""
+    if isinstance(exc, OperationalError | InterfaceError):
+        return True
+    return isinstance(exc, DatabaseError) and getattr(exc.__cause__, "sqlstate", None) in UNAVAILABLE_STATES
+
+
+def _first_detail(detail, path: str = "") -> tuple[str | None, str]:
+    """(field path, message) of the first problem in DRF's nested ValidationError detail."""
+    if isinstance(detail, dict):
+        name, inner = next(iter(detail.items()))
+        step = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
+        return _first_detail(inner, step)
+    if isinstance(detail, list):
+        index, inner = next((i, one) for i, one in enumerate(detail) if one)
+        return _first_detail(inner, f"{path}[{index}]" if isinstance(inner, dict) else path)
+    return path or None, str(detail)
+
+
+def _body_of(exc: exceptions.APIException) -> dict:
+    if isinstance(exc, exceptions.ValidationError):
+        field, message = _first_detail(exc.detail)
+        return error_body("invalid", message, field, "Correct the field and send again.")
+    code = exc.get_codes()
+    return error_body(str(code), str(exc.detail), getattr(exc, "field", None), getattr(exc, "fix", ""))
+
+
+def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = exc.auth_header
+    if getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(exc.wait) + (exc.wait % 1 > 0))
+    return headers
+
+
+def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
+    """What DRF understands, from what Django and the database raise; None for a bug of ours."""
+    if database_unavailable(exc):
+        log.error("database unavailable: %s", exc)
+        return ApiProblem(
+            503,
+            "database_unavailable",
+            "The desk cannot reach or write its database now. Nothing of this request was kept.",
+            fix="Send the same request again after the seconds in Retry-After.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
+    if isinstance(exc, Http404):
+        return exceptions.NotFound(str(exc) or None)
+    if isinstance(exc, PermissionDenied):
+        return exceptions.PermissionDenied(str(exc) or None)
+    return exc if isinstance(exc, exceptions.APIException) else None
+
+
+def api_exception_handler(exc: Exception, context) -> Response | None:
+    """DRF's EXCEPTION_HANDLER: every expected failure as the envelope above; None lets a bug become a 500."""
+    known = _as_api_exception(exc)
+    if known is None:
+        return None
+    set_rollback()
+    return Response(_body_of(known), status=known.status_code, headers=_headers_of(known))

@@ -1,0 +1,76 @@
+"""Pure decisions of the accounts room: which role may do what, and the shape of an API key."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from dataclasses import dataclass
+
+VIEWER, OPERATOR, MAINTAINER, APPROVER = "viewer", "operator", "maintainer", "approver"
+FINANCE, SECURITY, ADMIN = "finance", "security", "admin"
+EVERYONE = frozenset({VIEWER, OPERATOR, MAINTAINER, APPROVER, FINANCE, SECURITY, ADMIN})
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One right: `label` completes "You need the right to …"; `roles` hold it (least privilege)."""
+
+    label: str
+    roles: frozenset[str]
+
+
+CAPABILITIES = {
+    "team.view": Capability("see this team", EVERYONE),
+    "events.read": Capability("read events and traces", EVERYONE),
+    "change.add": Capability("add change markers", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "price.edit": Capability("edit prices", frozenset({FINANCE, ADMIN})),
+    "reprice.run": Capability("re-price history", frozenset({FINANCE, ADMIN})),
+    "api_key.manage": Capability("make and revoke API keys", frozenset({MAINTAINER, ADMIN})),
+    "team.manage": Capability("create and edit teams", frozenset({ADMIN})),
+    "member.manage": Capability("manage members and roles", frozenset({ADMIN})),
+    "audit.read": Capability("read the audit log", frozenset({SECURITY, ADMIN})),
+    "demo.remove": Capability("remove the demo data", frozenset({ADMIN})),
+}
+
+ROLE_HELP = {
+    VIEWER: "sees every page of the team",
+    OPERATOR: "viewer, and adds change markers and works incidents",
+    MAINTAINER: "operator, and makes and revokes API keys",
+    APPROVER: "operator, and approves releases and large budgets",
+    FINANCE: "viewer, and edits prices and budgets, re-prices history",
+    SECURITY: "viewer, and reads the audit log and stored content",
+    ADMIN: "everything, including members and roles",
+}
+
+KEY_PATTERN = re.compile(r"aod_([a-z0-9]{10})_([A-Za-z0-9]{40})")
+
+
+def split_key(text: str) -> tuple[str, str] | None:
+    """(prefix, secret) of a well-formed key `aod_<prefix>_<secret>`, else None."""
+    found = KEY_PATTERN.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def random_text(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+    """`length` characters from the system's secure source; 40 of the default alphabet carry 238 bits."""
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def new_key() -> tuple[str, str]:
+    """A fresh (prefix, secret) pair; `key_text` joins them."""
+    return random_text(10, string.ascii_lowercase + string.digits), random_text(40)
+
+
+def key_text(prefix: str, secret: str) -> str:
+    return f"aod_{prefix}_{secret}"
+
+
+def secret_digest(secret: str) -> bytes:
+    """SHA-256, 32 bytes. A fast hash is enough: the secret is random, so there is no dictionary to try."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def secret_matches(secret: str, digest: bytes) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(secret_digest(secret), bytes(digest))
