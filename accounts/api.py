@@ -13,7 +13,6 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from accounts.actions import touch_api_key
 from accounts.models import ApiKey
@@ -176,5 +175,4 @@ def api_exception_handler(exc: Exception, context) -> Response | None:
     known = _as_api_exception(exc)
     if known is None:
         return None
-    set_rollback()
     return Response(_body_of(known), status=known.status_code, headers=_headers_of(known))
