@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -117,6 +118,19 @@ def add_member(
     except IntegrityError as exc:
         raise ValidationError(f"{email} already has the role {Role(role).label}.") from exc
     return membership, password
+
+
+def create_admin(*, email: str, password: str, label: str) -> User:
+    """A new organisation-wide admin, the first person of a desk. Raises ValidationError when the account exists."""
+    email = User.objects.normalize_email(email)
+    if User.objects.filter(email=email).exists():
+        raise ValidationError(f"{email} has an account already. Change its password: manage.py changepassword {email}")
+    with transaction.atomic():
+        user = User.objects.create_user(email, password)
+        EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+        Membership.objects.create(user=user, team=None, role=Role.ADMIN)
+        audit(actor=None, action="member.added", target=email, after={"role": Role.ADMIN}, label=label)
+    return user
 
 
 def _keep_one_admin(membership: Membership) -> None:

@@ -74,3 +74,10 @@ def secret_digest(secret: str) -> bytes:
 def secret_matches(secret: str, digest: bytes) -> bool:
     """Compares in constant time."""
     return hmac.compare_digest(secret_digest(secret), bytes(digest))
+
+
+def changed_facts(before: dict | None, after: dict | None) -> list[tuple[str, object, object]]:
+    """(name, before, after) of every fact that differs between two audit snapshots; None is "not there"."""
+    old, new = before or {}, after or {}
+    names = list(dict.fromkeys([*old, *new]))
+    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]

@@ -1,0 +1,32 @@
+"""The audit log."""
+
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.access import MissingRight, can_anywhere, teams_where
+from accounts.forms import AuditFilterForm
+from accounts.queries import AuditFilter, audit_actions, audit_page
+
+
+@login_required
+@require_safe
+def audit_log(request):
+    """Newest first, older ones by `?before=`; only what the person may read."""
+    if not can_anywhere(request.user, "audit.read"):
+        raise MissingRight("audit.read", None)
+    form = AuditFilterForm(request.GET, teams=teams_where(request.user, "audit.read"), actions=audit_actions())
+    valid = form.is_valid()
+    before = form.cleaned_data.get("before") if valid else None
+    entries, older = audit_page(request.user, form.wanted() if valid else AuditFilter(), before)
+    context = {"form": form, "entries": entries, "before": before, "older": _with_before(request.GET, older)}
+    return render(request, "accounts/audit_log.html", context)
+
+
+def _with_before(given, older: int | None) -> str:
+    """The query string of the next page, or "" when this is the last."""
+    if older is None:
+        return ""
+    query = given.copy()
+    query["before"] = older
+    return query.urlencode()

@@ -1,0 +1,37 @@
+"""Making and revoking a team's API keys."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+
+from accounts.access import get_team, require
+from accounts.actions import create_api_key, revoke_api_key
+from accounts.forms import ApiKeyForm
+
+
+@login_required
+@never_cache
+def key_create(request, slug):
+    """POST answers with the key itself: it is never stored, so there is no page to come back to."""
+    team = get_team(request.user, slug)
+    require(request.user, "api_key.manage", team)
+    form = ApiKeyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        key, text = create_api_key(team=team, **form.cleaned_data, actor=request.user, request=request)
+        address = request.build_absolute_uri("/api/v1/")
+        return render(request, "accounts/key_shown.html", {"team": team, "key": key, "text": text, "api": address})
+    return render(request, "accounts/key_form.html", {"team": team, "form": form})
+
+
+@login_required
+def key_revoke(request, slug, prefix):
+    """GET asks, POST does."""
+    team = get_team(request.user, slug)
+    require(request.user, "api_key.manage", team)
+    key = get_object_or_404(team.api_keys, prefix=prefix)
+    if request.method == "POST":
+        revoke_api_key(key=key, actor=request.user, request=request)
+        messages.success(request, f"{key} is revoked. Requests with it are refused from now on.")
+        return redirect("accounts:team", slug=team.slug)
+    return render(request, "accounts/key_revoke.html", {"team": team, "key": key})
