@@ -1,0 +1,121 @@
+"""What the frame of every page needs: navigation, theme, zone, search."""
+
+from dataclasses import dataclass, field
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+THEMES = (("system", "System"), ("light", "Light"), ("dark", "Dark"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the rail. `url_name` is looked up at run time; `icon` names a symbol of components/icons.html."""
+
+    label: str
+    url_name: str
+    icon: str
+    phone: bool = False  # one of the five of the bottom bar
+
+
+NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    (
+        "Now",
+        (
+            Entry("Incident", "incident", "pulse", phone=True),
+            Entry("Product", "product", "spark", phone=True),
+            Entry("Executive", "executive", "report", phone=True),
+        ),
+    ),
+    (
+        "Money",
+        (
+            Entry("Spend", "spend", "coins", phone=True),
+            Entry("Unpriced", "unpriced", "unknown"),
+            Entry("Prices", "prices", "tag"),
+        ),
+    ),
+    (
+        "Evidence",
+        (
+            Entry("Events", "events", "list", phone=True),
+            Entry("Changes", "changes", "flag"),
+            Entry("Reconcile", "reconcile", "check"),
+        ),
+    ),
+    ("Desk", (Entry("API docs", "docs", "book"), Entry("Settings", "settings", "gear"))),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry with its address, ready to draw."""
+
+    label: str
+    url: str
+    icon: str
+    phone: bool
+    current: bool
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The context variable `frame`."""
+
+    nav: list[tuple[str, list[Link]]]
+    theme: str
+    zone: str
+    search_url: str
+    profile_url: str
+    sign_out_url: str
+    query: str
+    themes: tuple[tuple[str, str], ...] = THEMES
+    phone: list[Link] = field(default_factory=list)
+    more: list[Link] = field(default_factory=list)
+
+
+def address(url_name: str) -> str:
+    """The URL of a named page, empty where this desk has no such page."""
+    try:
+        return reverse(url_name)
+    except NoReverseMatch:
+        return ""
+
+
+def is_current(url: str, path: str) -> bool:
+    """Whether `path` is the page at `url` or below it; the front page is only itself."""
+    return path == url if url == "/" else path.startswith(url)
+
+
+def links(entries: tuple[Entry, ...], path: str) -> list[Link]:
+    found = [(entry, address(entry.url_name)) for entry in entries]
+    return [Link(e.label, url, e.icon, e.phone, is_current(url, path)) for e, url in found if url]
+
+
+def theme_of(request: HttpRequest) -> str:
+    """The cookie of this browser first, then the user's profile, then the system's."""
+    user = getattr(request, "user", None)
+    for choice in (request.COOKIES.get("theme"), getattr(user, "theme", None)):
+        if choice in dict(THEMES):
+            return choice
+    return "system"
+
+
+def frame(request: HttpRequest) -> dict[str, Frame]:
+    """Context processor: `frame` with navigation, theme, zone and search."""
+    nav = [(title, found) for title, entries in NAV if (found := links(entries, request.path))]
+    flat = [link for _, group in nav for link in group]
+    return {
+        "frame": Frame(
+            nav=nav,
+            theme=theme_of(request),
+            zone=timezone.get_current_timezone_name(),
+            search_url=address("events"),
+            profile_url=address("profile"),
+            sign_out_url=address("account_logout"),
+            query=request.GET.get("q", ""),
+            phone=[link for link in flat if link.phone],
+            more=[link for link in flat if not link.phone],
+        )
+    }

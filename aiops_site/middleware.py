@@ -1,0 +1,79 @@
+"""What every response carries, and the zone every page is drawn in."""
+
+import zoneinfo
+from collections.abc import Callable, Iterable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+Directives = dict[str, Iterable[str]]
+
+# Django 5.2 has no CSP of its own (6.0 has); one fixed policy needs no package.
+POLICY: Directives = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:", "blob:"],  # Plotly makes PNGs from blob: and data: images
+    "font-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "manifest-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'self'"],
+    "frame-ancestors": ["'none'"],
+    "object-src": ["'none'"],
+}
+
+
+def policy_text(extra: Directives | None = None) -> str:
+    """The header's value: POLICY, with the sources of `extra` added to the directives it names."""
+    merged = {name: [*sources, *(extra or {}).get(name, ())] for name, sources in POLICY.items()}
+    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in merged.items())
+
+
+STRICT = policy_text()
+
+
+class ContentSecurityPolicyMiddleware:
+    """Sends the strict policy on every response; a view that needs one source more says so with `csp_allow`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        extra = getattr(response, "csp_extra", None)
+        response.headers.setdefault("Content-Security-Policy", policy_text(extra) if extra else STRICT)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+        return response
+
+
+def csp_allow(**extra: Iterable[str]) -> Callable:
+    """Decorates a view: adds sources for its responses only, e.g. `csp_allow(style_src=["'unsafe-inline'"])`."""
+    directives = {name.replace("_", "-"): list(sources) for name, sources in extra.items()}
+
+    def decorate(view: Callable) -> Callable:
+        def allowed(request: HttpRequest, *args, **kwargs) -> HttpResponse:
+            response = view(request, *args, **kwargs)
+            response.csp_extra = directives
+            return response
+
+        return allowed
+
+    return decorate
+
+
+def zone_of(user) -> zoneinfo.ZoneInfo:
+    """The viewer's zone; UTC for nobody and for a name the tz database does not know."""
+    name = getattr(user, "time_zone", "") or "UTC"
+    return zoneinfo.ZoneInfo(name if name in zoneinfo.available_timezones() else "UTC")
+
+
+class ViewerTimeZoneMiddleware:
+    """Activates the signed-in user's zone, so that templates and forms show and read their wall clock."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(zone_of(getattr(request, "user", None))):
+            return self.get_response(request)
