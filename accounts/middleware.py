@@ -1,25 +1,8 @@
-"""What every page needs: the viewer's time zone, and a clear answer when the database is away."""
+"""A clear answer on pages when the database is away."""
 
-import zoneinfo
-
-from django.conf import settings
 from django.shortcuts import render
-from django.utils import timezone
 
 from accounts.api import RETRY_AFTER_SECONDS, database_unavailable
-
-
-class ViewerTimeZoneMiddleware:
-    """Shows times in the zone of the signed-in person; without a session (the API) it costs nothing."""
-
-    def __init__(self, get_response):
-        self.get_response = get_response
-
-    def __call__(self, request):
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
-            return self.get_response(request)
-        with timezone.override(zoneinfo.ZoneInfo(getattr(request.user, "time_zone", "UTC"))):
-            return self.get_response(request)
 
 
 class DatabaseUnavailableMiddleware:

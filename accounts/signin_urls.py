@@ -9,7 +9,7 @@ from accounts.views.profile import password_reset_unavailable
 
 urlpatterns = [
     # Addresses are given by an admin: whoever could claim another's could be signed in as them by OIDC.
-    path("email/", RedirectView.as_view(pattern_name="accounts:profile"), name="account_email"),
+    path("email/", RedirectView.as_view(pattern_name="profile"), name="account_email"),
 ]
 if not settings.EMAIL_CONFIGURED:
     urlpatterns += [path("password/reset/", password_reset_unavailable, name="account_reset_password")]

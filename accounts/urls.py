@@ -3,10 +3,8 @@ from django.views.generic import RedirectView
 
 from accounts.views import audit, keys, members, profile, teams
 
-app_name = "accounts"
-
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="accounts:profile"), name="settings"),
+    path("", RedirectView.as_view(pattern_name="profile"), name="settings"),
     path("profile/", profile.profile, name="profile"),
     path("organisation/", teams.organisation, name="organisation"),
     path("organisation/members/add/", members.member_add, name="organisation_member_add"),

@@ -19,14 +19,21 @@ def audit_log(request):
     valid = form.is_valid()
     before = form.cleaned_data.get("before") if valid else None
     entries, older = audit_page(request.user, form.wanted() if valid else AuditFilter(), before)
-    context = {"form": form, "entries": entries, "before": before, "older": _with_before(request.GET, older)}
+    context = {
+        "form": form,
+        "entries": entries,
+        "before": before,
+        "older": _with_before(request.GET, older) if older else "",
+        "newest": _with_before(request.GET, None),
+        "filtered": any(form.data.get(name) for name in form.fields),
+    }
     return render(request, "accounts/audit_log.html", context)
 
 
 def _with_before(given, older: int | None) -> str:
-    """The query string of the next page, or "" when this is the last."""
-    if older is None:
-        return ""
+    """The query string of this filter from an entry on; None: from the newest."""
     query = given.copy()
-    query["before"] = older
+    query.pop("before", None)
+    if older is not None:
+        query["before"] = older
     return query.urlencode()

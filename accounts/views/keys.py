@@ -9,6 +9,22 @@ from accounts.access import get_team, require
 from accounts.actions import create_api_key, revoke_api_key
 from accounts.forms import ApiKeyForm
 
+SAMPLE_EVENT = (
+    '{"feature": "first-try", "operation": "chat", "provider": "openai", "model": "gpt-4o-mini", '
+    '"input_tokens": 1200, "output_tokens": 300, "latency_ms": 850, "status": "success"}'
+)
+
+
+def curl_lines(api: str, text: str) -> dict[str, str]:
+    """Command lines that work as they stand: one event in, the figures of the last hour out."""
+    return {
+        "curl_ingest": (
+            f"curl -i {api}/events -H 'Authorization: Bearer {text}' "
+            f"-H 'Content-Type: application/json' -d '{SAMPLE_EVENT}'"
+        ),
+        "curl_read": f"curl '{api}/metrics?metric=requests&range=1h' -H 'Authorization: Bearer {text}'",
+    }
+
 
 @login_required
 @never_cache
@@ -19,8 +35,8 @@ def key_create(request, slug):
     form = ApiKeyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         key, text = create_api_key(team=team, **form.cleaned_data, actor=request.user, request=request)
-        address = request.build_absolute_uri("/api/v1/")
-        return render(request, "accounts/key_shown.html", {"team": team, "key": key, "text": text, "api": address})
+        examples = curl_lines(request.build_absolute_uri("/api/v1"), text)
+        return render(request, "accounts/key_shown.html", {"team": team, "key": key, "text": text} | examples)
     return render(request, "accounts/key_form.html", {"team": team, "form": form})
 
 
@@ -33,5 +49,5 @@ def key_revoke(request, slug, prefix):
     if request.method == "POST":
         revoke_api_key(key=key, actor=request.user, request=request)
         messages.success(request, f"{key} is revoked. Requests with it are refused from now on.")
-        return redirect("accounts:team", slug=team.slug)
+        return redirect("team", slug=team.slug)
     return render(request, "accounts/key_revoke.html", {"team": team, "key": key})

@@ -16,7 +16,7 @@ from accounts.views.teams import render_organisation, render_team
 
 
 def _page_of(team):
-    return redirect("accounts:team", slug=team.slug) if team else redirect("accounts:organisation")
+    return redirect("team", slug=team.slug) if team else redirect("organisation")
 
 
 @login_required

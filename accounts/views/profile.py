@@ -19,7 +19,10 @@ def profile(request):
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Your settings are saved.")
-        return redirect("accounts:profile")
+        response = redirect("profile")
+        # The theme switch of the frame keeps its choice in this cookie, which would otherwise win.
+        response.set_cookie("theme", request.user.theme, max_age=31_536_000, samesite="Lax")
+        return response
     context = {
         "form": form,
         "time_zones": sorted(zoneinfo.available_timezones()),

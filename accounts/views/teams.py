@@ -27,7 +27,7 @@ def team_create(request):
     if request.method == "POST" and form.is_valid():
         team = create_team(**form.cleaned_data, actor=request.user, request=request)
         messages.success(request, f"{team.name} is created. Next: its people, and a key for its services.")
-        return redirect("accounts:team", slug=team.slug)
+        return redirect("team", slug=team.slug)
     return render(request, "accounts/team_form.html", {"form": form})
 
 
@@ -39,7 +39,7 @@ def team_edit(request, slug):
     if request.method == "POST" and form.is_valid():
         edit_team(team=team, **form.cleaned_data, actor=request.user, request=request)
         messages.success(request, "The team is saved.")
-        return redirect("accounts:team", slug=team.slug)
+        return redirect("team", slug=team.slug)
     return render(request, "accounts/team_form.html", {"form": form, "team": team})
 
 
