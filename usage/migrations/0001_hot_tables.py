@@ -125,7 +125,8 @@ CREATE TABLE usage_event (
 CREATE INDEX usage_event_trace ON usage_event USING brin
     (trace_id text_bloom_ops (n_distinct_per_range = 1000, false_positive_rate = 0.005)) WITH (pages_per_range = 64);
 CREATE INDEX usage_event_conversation ON usage_event USING brin
-    (conversation_id text_bloom_ops (n_distinct_per_range = 600, false_positive_rate = 0.005)) WITH (pages_per_range = 64);
+    (conversation_id text_bloom_ops (n_distinct_per_range = 600, false_positive_rate = 0.005))
+    WITH (pages_per_range = 64);
 CREATE INDEX usage_event_request ON usage_event USING brin
     (request_id text_bloom_ops (n_distinct_per_range = 1000, false_positive_rate = 0.005)) WITH (pages_per_range = 64);
 CREATE INDEX usage_event_event ON usage_event USING brin

@@ -1,0 +1,389 @@
+"""The metrics catalogue (DOMAIN §3): each metric as additive measures over a condition on the series.
+
+Three populations: an *event* is one stage; a *request* is an event without a parent (what the caller saw); a *call*
+is an event whose operation calls a model.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from usage.measures import MODEL_OPERATIONS
+
+REQUEST = "s.entry"
+CALL = f"s.operation IN ({', '.join(repr(name) for name in MODEL_OPERATIONS)})"
+FAILED = "s.status = 'error'"
+
+Unit = Literal["count", "USD", "tokens", "ms", "ratio"]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Sum of roll-up measures over the rows whose series meets `where` (SQL on the alias s; empty: all)."""
+
+    measures: tuple[str, ...]
+    where: str = ""
+
+    def sql(self) -> str:
+        total = " + ".join(f"coalesce(sum(r.{measure}){self._filter()}, 0)" for measure in self.measures)
+        return f"({total})"
+
+    def _filter(self) -> str:
+        return f" FILTER (WHERE {self.where})" if self.where else ""
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """Quantile of a latency histogram over the rows whose series meets `where`."""
+
+    histogram: Literal["latency", "ttft", "queue"]
+    quantile: float
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of the catalogue.
+
+    `value` is a sum or a percentile. With `per`, it is divided by that sum (None where that is 0); with
+    `per_time` = "minute" or "hour", by the length of the bucket. `known` (a sum) says how many events know the value:
+    where it is 0 while `unknown` is not, the value is None, never 0.
+    """
+
+    name: str
+    label: str
+    unit: Unit
+    description: str
+    value: Sum | Percentile
+    per: Sum | None = None
+    per_time: Literal["", "ms", "minute", "hour"] = ""
+    scale: int = 1
+    better: Literal["up", "down", ""] = ""
+    known: Sum | None = None
+    unknown: Sum | None = None
+
+
+def _of(*measures: str, where: str = "") -> Sum:
+    return Sum(measures, where)
+
+
+REQUESTS = _of("events", where=REQUEST)
+CALLS = _of("events", where=CALL)
+COST = _of("cost_usd")
+TOKENS = _of("input_tokens", "output_tokens")
+PRICED = _of("priced")
+UNKNOWN_COST = _of("unpriced", "unmetered")
+
+
+def _cost(name: str, label: str, description: str, **options) -> Metric:
+    return Metric(name, label, "USD", description, COST, better="down", known=PRICED, unknown=UNKNOWN_COST, **options)
+
+
+def _share(name: str, label: str, description: str, part: Sum, whole: Sum, better: Literal["up", "down", ""]) -> Metric:
+    return Metric(name, label, "ratio", description, part, per=whole, better=better)
+
+
+def _tokens(name: str, label: str, description: str) -> Metric:
+    return Metric(name, label, "tokens", description, _of(name))
+
+
+def _percentiles(prefix: str, label: str, description: str, histogram, where: str) -> list[Metric]:
+    return [
+        Metric(
+            f"{prefix}_p{percent}",
+            f"{label} p{percent}",
+            "ms",
+            f"{description}; {percent} % were faster. Relative error at most 2 %.",
+            Percentile(histogram, percent / 100, where),
+            better="down",
+        )
+        for percent in (50, 95, 99)
+    ]
+
+
+_METRICS = [
+    # Traffic
+    Metric("requests", "Requests", "count", "Events without a parent: requests as the caller saw them", REQUESTS),
+    Metric("calls", "Model calls", "count", "Events whose operation calls a model", CALLS),
+    Metric("events", "Events", "count", "All stages", _of("events")),
+    Metric("requests_per_minute", "Requests per minute", "count", "Requests by time", REQUESTS, per_time="minute"),
+    Metric(
+        "concurrency",
+        "Concurrency",
+        "count",
+        "Requests in flight on average: time spent in requests by time passed",
+        _of("latency_ms", where=REQUEST),
+        per_time="ms",
+    ),
+    # Errors
+    Metric(
+        "errors",
+        "Failed requests",
+        "count",
+        "Requests that ended in an error",
+        _of("events", where=f"{REQUEST} AND {FAILED}"),
+        better="down",
+    ),
+    _share(
+        "error_rate",
+        "Error rate",
+        "Failed requests by requests",
+        _of("events", where=f"{REQUEST} AND {FAILED}"),
+        REQUESTS,
+        "down",
+    ),
+    _share(
+        "availability",
+        "Availability",
+        "Requests answered (also by a fallback) by requests answered or failed",
+        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback', 'error')"),
+        "up",
+    ),
+    _share(
+        "completion_rate",
+        "Completion rate",
+        "Requests answered by all requests, blocked and cancelled ones too",
+        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        REQUESTS,
+        "up",
+    ),
+    Metric(
+        "successes",
+        "Successful requests",
+        "count",
+        "Requests answered, also by a fallback",
+        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        better="up",
+    ),
+    Metric(
+        "failures",
+        "Failed events",
+        "count",
+        "Stages that failed, for the error taxonomy",
+        _of("events", where=FAILED),
+        better="down",
+    ),
+    _share(
+        "call_error_rate",
+        "Provider error rate",
+        "Failed model calls by model calls",
+        _of("events", where=f"{CALL} AND {FAILED}"),
+        CALLS,
+        "down",
+    ),
+    Metric(
+        "timeouts",
+        "Time-outs",
+        "count",
+        "Stages that timed out",
+        _of("events", where="s.error_type = 'timeout'"),
+        better="down",
+    ),
+    Metric(
+        "rate_limited",
+        "Rate limited (429)",
+        "count",
+        "Model calls refused for their rate",
+        _of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
+        better="down",
+    ),
+    _share(
+        "rate_limited_rate",
+        "429 rate",
+        "Model calls refused for their rate by model calls",
+        _of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
+        CALLS,
+        "down",
+    ),
+    Metric(
+        "fallbacks",
+        "Fallbacks",
+        "count",
+        "Model calls answered by a fallback",
+        _of("events", where=f"{CALL} AND s.status = 'fallback'"),
+        better="down",
+    ),
+    _share(
+        "fallback_rate",
+        "Fallback rate",
+        "Model calls answered by a fallback by model calls",
+        _of("events", where=f"{CALL} AND s.status = 'fallback'"),
+        CALLS,
+        "down",
+    ),
+    Metric("retries", "Retries", "count", "Retries the client made", _of("retry_count"), better="down"),
+    _share(
+        "retry_rate",
+        "Retry rate",
+        "Model calls that were retried by model calls",
+        _of("retried", where=CALL),
+        CALLS,
+        "down",
+    ),
+    # Latency and saturation
+    *_percentiles("latency", "Latency", "Time of a request from end to end", "latency", REQUEST),
+    *_percentiles("stage_latency", "Stage latency", "Time of one stage; break it down by operation", "latency", ""),
+    *_percentiles("call_latency", "Model latency", "Time of a model call", "latency", CALL),
+    *_percentiles("ttft", "Time to first token", "Time from the start of a model call to its first token", "ttft", ""),
+    *_percentiles("queue", "Queue wait", "Time waited before the work began", "queue", ""),
+    # Tokens
+    Metric("total_tokens", "Tokens", "tokens", "Input and output tokens", TOKENS),
+    _tokens("input_tokens", "Input tokens", "Tokens sent, cached ones included"),
+    _tokens("output_tokens", "Output tokens", "Tokens generated, reasoning included"),
+    _tokens("cached_input_tokens", "Cached input tokens", "Part of the input read from the provider's cache"),
+    _tokens("cache_write_tokens", "Cache write tokens", "Part of the input written to the provider's cache"),
+    _tokens("reasoning_tokens", "Reasoning tokens", "Part of the output spent on reasoning"),
+    _tokens("context_tokens", "Context tokens", "Part of the input that is retrieved text"),
+    Metric(
+        "tokens_per_minute", "Tokens per minute", "tokens", "Input and output tokens by time", TOKENS, per_time="minute"
+    ),
+    Metric("tokens_per_call", "Tokens per call", "tokens", "Input and output tokens by model call", TOKENS, per=CALLS),
+    Metric(
+        "input_tokens_per_call",
+        "Input tokens per call",
+        "tokens",
+        "Input tokens by model call",
+        _of("input_tokens"),
+        per=CALLS,
+    ),
+    Metric(
+        "output_tokens_per_call",
+        "Output tokens per call",
+        "tokens",
+        "Output tokens by model call",
+        _of("output_tokens"),
+        per=CALLS,
+    ),
+    _share(
+        "cached_input_share",
+        "Cached input",
+        "Input tokens read from the provider's cache by input tokens",
+        _of("cached_input_tokens"),
+        _of("input_tokens"),
+        "up",
+    ),
+    _share(
+        "output_input_ratio",
+        "Output by input",
+        "Output tokens by input tokens",
+        _of("output_tokens"),
+        _of("input_tokens"),
+        "",
+    ),
+    # Cost
+    _cost("cost_usd", "Spend", "Computed cost of the calls with a known price"),
+    _cost("cost_per_hour", "Spend per hour", "Computed cost by time", per_time="hour"),
+    _cost("cost_per_request", "Cost per request", "Computed cost by request", per=REQUESTS),
+    _cost(
+        "cost_per_1k_requests", "Cost per 1k requests", "Computed cost by thousand requests", per=REQUESTS, scale=1000
+    ),
+    _cost("cost_per_call", "Cost per call", "Computed cost by model call with a known price", per=PRICED),
+    _cost(
+        "cost_per_success",
+        "Cost per success",
+        "Computed cost by successful request",
+        per=_of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+    ),
+    _cost("cost_per_1k_tokens", "Cost per 1k tokens", "Computed cost by thousand tokens", per=TOKENS, scale=1000),
+    Metric(
+        "unpriced_calls",
+        "Calls without a price",
+        "count",
+        "Calls whose model has no known price: their cost is unknown",
+        _of("unpriced"),
+        better="down",
+    ),
+    Metric(
+        "unmetered_calls",
+        "Calls without usage",
+        "count",
+        "Calls that reported no token counts: their cost is unknown",
+        _of("unmetered"),
+        better="down",
+    ),
+    Metric(
+        "reported_cost_usd",
+        "Reported cost",
+        "USD",
+        "Cost as the clients reported it",
+        _of("reported_cost_usd"),
+        known=_of("reported"),
+        unknown=_of("events"),
+    ),
+    # Quality proxies
+    _share(
+        "refusal_rate",
+        "Refusal rate",
+        "Refused answers by answers that say whether they refused",
+        _of("refused"),
+        _of("refused_known"),
+        "down",
+    ),
+    _share(
+        "policy_hit_rate",
+        "Policy hit rate",
+        "Policy hits by events that say whether a policy was hit",
+        _of("policy_hits"),
+        _of("policy_known"),
+        "down",
+    ),
+    _share(
+        "schema_validity",
+        "Schema validity",
+        "Answers that met their schema by answers checked",
+        _of("schema_valid"),
+        _of("schema_known"),
+        "up",
+    ),
+    _share(
+        "citation_coverage",
+        "Citation coverage",
+        "Answers with a citation by answers that count them",
+        _of("cited"),
+        _of("citations_known"),
+        "up",
+    ),
+    _share(
+        "empty_retrieval_rate",
+        "Empty retrieval",
+        "Retrievals without a document by retrievals that count them",
+        _of("empty_retrievals"),
+        _of("documents_known"),
+        "down",
+    ),
+    _share(
+        "low_similarity_rate",
+        "Low similarity",
+        "Retrievals whose best score is below 0.5 by retrievals with a score",
+        _of("low_scores"),
+        _of("scores_known"),
+        "down",
+    ),
+    _share(
+        "tool_failure_rate",
+        "Tool failure rate",
+        "Failed tool executions by tool executions",
+        _of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
+        _of("events", where="s.operation = 'execute_tool'"),
+        "down",
+    ),
+    _share(
+        "cache_hit_rate",
+        "Response cache hits",
+        "Answers from the response cache by answers that say so",
+        _of("cache_hits"),
+        _of("cache_known"),
+        "up",
+    ),
+    _share(
+        "feedback_score",
+        "Thumbs up",
+        "Thumbs up by thumbs given",
+        _of("feedback_up"),
+        _of("feedback_up", "feedback_down"),
+        "up",
+    ),
+    Metric("feedback_count", "Feedback", "count", "Thumbs given", _of("feedback_up", "feedback_down")),
+]
+
+CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _METRICS}

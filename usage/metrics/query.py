@@ -1,0 +1,374 @@
+"""`query`: any metrics × breakdown × filters × window × step, with the previous period beside it.
+
+It reads the day, hour and minute roll-ups, each part of the window from the coarsest tier that is whole and fresh, so
+the cost grows with the points shown and a figure is never older than the minute roll-ups.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from usage import partitions
+from usage.measures import DIMENSIONS, NARROW_DIMENSIONS, histogram_columns
+from usage.metrics.catalogue import CATALOGUE, Metric, Percentile, Sum
+from usage.metrics.histogram import Histogram, register
+from usage.metrics.window import (
+    DAY,
+    FIXED_STEPS,
+    HOUR,
+    MINUTE,
+    STEPS,
+    Segment,
+    buckets,
+    coarsest_tier,
+    floor,
+    following,
+    segments,
+)
+
+DIMENSION_NAMES = ("team", *DIMENSIONS, "tenant")
+MAX_POINTS = 2_000
+Value = Decimal | float | int | None
+UTC_ZONE = ZoneInfo("UTC")
+
+
+class QueryError(ValueError):
+    """A query that cannot be answered; `field` names what to change and the message says how."""
+
+    def __init__(self, field_name: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field_name
+
+
+@dataclass(frozen=True)
+class MetricQuery:
+    """What to read.
+
+    start, end: aware datetimes, end exclusive; snapped outward to whole minutes, to whole steps where there is a step,
+    and to whole hours or days where finer roll-ups are no longer kept.
+    team_ids: None means every team (only for callers that may see all). filters: dimension → accepted values.
+    """
+
+    metrics: tuple[str, ...]
+    start: datetime
+    end: datetime
+    step: str | None = None
+    group_by: tuple[str, ...] = ()
+    filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    team_ids: tuple[int, ...] | None = None
+    zone: ZoneInfo = UTC_ZONE
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_window(self)
+
+    @property
+    def by_tenant(self) -> bool:
+        return "tenant" in self.group_by or "tenant" in self.filters
+
+    def shifted(self, start: datetime) -> "MetricQuery":
+        """The same query over a window as long, starting at `start`."""
+        return replace(self, start=start, end=start + (self.end - self.start))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Values of one group (`key`, in the order of group_by) in one bucket (`at`; None without a step)."""
+
+    key: tuple[str, ...]
+    at: datetime | None
+    values: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """Rows ordered by group and time. `start` and `end` are the window as answered."""
+
+    query: MetricQuery
+    start: datetime
+    end: datetime
+    rows: list[Row]
+
+    @cached_property
+    def _index(self) -> dict[tuple[tuple[str, ...], datetime | None], dict[str, Value]]:
+        return {(row.key, row.at): row.values for row in self.rows}
+
+    @property
+    def buckets(self) -> list[datetime]:
+        """Every bucket of the window, empty ones too; [] without a step."""
+        step = self.query.step
+        return list(buckets(self.start, self.end, step, self.query.zone)) if step else []
+
+    @property
+    def keys(self) -> list[tuple[str, ...]]:
+        """The groups, in order of first appearance."""
+        return list(dict.fromkeys(row.key for row in self.rows))
+
+    def value(self, metric: str, key: tuple[str, ...] = (), at: datetime | None = None) -> Value:
+        """One figure; a count or sum of nothing is 0, anything else of nothing is None."""
+        values = self._index.get((key, at))
+        return values[metric] if values else _value_of_nothing(CATALOGUE[metric])
+
+    def points(self, metric: str, key: tuple[str, ...] = ()) -> list[tuple[datetime, Value]]:
+        """(bucket, value) over the whole window, gaps included."""
+        return [(at, self.value(metric, key, at)) for at in self.buckets]
+
+    def ranked(self, metric: str, limit: int | None = None) -> list[Row]:
+        """Rows by a metric, largest first, unknown last."""
+        known = [row for row in self.rows if row.values[metric] is not None]
+        unknown = [row for row in self.rows if row.values[metric] is None]
+        return (sorted(known, key=lambda row: row.values[metric], reverse=True) + unknown)[:limit]
+
+
+def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
+    """Answer a MetricQuery. Raises QueryError where the roll-ups cannot answer it."""
+    now = now or timezone.now()
+    start, end = _snap(q, now)
+    if q.team_ids == ():
+        return MetricResult(q, start, end, [])
+    source = _Source(q, _plan(q, start, end, now))
+    metrics = [CATALOGUE[name] for name in q.metrics]
+    groups: dict[tuple, dict[str, Any]] = defaultdict(dict)
+    if sums := _sums(metrics):
+        _read_sums(source, sums, groups)
+    if percentiles := [metric for metric in metrics if isinstance(metric.value, Percentile)]:
+        _read_percentiles(source, percentiles, groups)
+    rows = [
+        Row(key, at, {metric.name: _value(metric, totals, _length(q, at, start, end, now)) for metric in metrics})
+        for (key, at), totals in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or start))
+    ]
+    return MetricResult(q, start, end, rows)
+
+
+# --- Checking ---------------------------------------------------------------------------------------------------
+def _check_names(q: MetricQuery) -> None:
+    for name in q.metrics:
+        if name not in CATALOGUE:
+            raise QueryError("metric", f"There is no metric {name!r}. Known metrics: {', '.join(CATALOGUE)}.")
+    for name in (*q.group_by, *q.filters):
+        if name not in DIMENSION_NAMES:
+            raise QueryError("group_by", f"There is no dimension {name!r}. Known: {', '.join(DIMENSION_NAMES)}.")
+    if q.by_tenant and (wide := {*q.group_by, *q.filters} - NARROW_DIMENSIONS - {"team", "tenant"}):
+        raise QueryError(
+            "group_by",
+            f"Figures by tenant are not kept by {', '.join(sorted(wide))}. Combine tenant with "
+            f"{', '.join(sorted(NARROW_DIMENSIONS))} or team.",
+        )
+
+
+def _check_window(q: MetricQuery) -> None:
+    if q.start.tzinfo is None or q.end.tzinfo is None:
+        raise QueryError("start", "Times need a zone, e.g. 2026-01-31T00:00:00Z.")
+    if q.end <= q.start:
+        raise QueryError("end", "The end of the window must be after its start.")
+    if q.step is not None and q.step not in STEPS:
+        raise QueryError("step", f"There is no step {q.step!r}. Known: {', '.join(STEPS)}.")
+    if q.step and (q.end - q.start) / FIXED_STEPS.get(q.step, DAY) > MAX_POINTS:
+        raise QueryError("step", f"That is more than {MAX_POINTS} points. Use a wider step or a shorter window.")
+
+
+# --- Planning ---------------------------------------------------------------------------------------------------
+def _snap(q: MetricQuery, now: datetime) -> tuple[datetime, datetime]:
+    """The window in whole steps (minutes without one), coarser where finer roll-ups are gone."""
+    step, start, end = q.step or "minute", q.start.astimezone(UTC), q.end.astimezone(UTC)
+    kept_minutes = partitions.minute_horizon(now)
+    kept_hours = now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)
+    if start < kept_minutes and step in ("minute", "5min", "15min"):
+        if q.step:
+            raise QueryError(
+                "step", f"Steps under an hour are kept for {settings.MINUTE_RETENTION_DAYS} days. Use hour."
+            )
+        step = "hour"
+    if start < kept_hours and step in ("hour", "6hour"):
+        if q.step:
+            raise QueryError("step", f"Hours are kept for {settings.HOUR_RETENTION_DAYS} days. Use day.")
+        step = "day"
+    zone = UTC_ZONE if start < kept_hours else q.zone
+    first, last = floor(start, step, zone), floor(end, step, zone)
+    if not q.step:  # without steps, each end is snapped by what is kept at that end
+        last = floor(end, "minute" if end >= kept_minutes else "hour" if end >= kept_hours else "day", zone)
+    return first, last if last == end else following(last, q.step or _end_step(end, kept_minutes, kept_hours), zone)
+
+
+def _end_step(end: datetime, kept_minutes: datetime, kept_hours: datetime) -> str:
+    return "minute" if end >= kept_minutes else "hour" if end >= kept_hours else "day"
+
+
+def _plan(q: MetricQuery, start: datetime, end: datetime, now: datetime) -> list[Segment]:
+    """Segments of the window. A stale bucket is read from the tier below, where that is still kept."""
+    coarsest = coarsest_tier(q.step, q.zone, start)
+    if coarsest == "minute":
+        return [Segment("minute", start, end)]
+    stale = _stale(q.team_ids, start, end)
+    return segments(
+        start,
+        end,
+        coarsest=coarsest,
+        stale_days={day for day in stale[2] if day >= now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)},
+        stale_hours={hour for hour in stale[1] if hour >= partitions.minute_horizon(now)},
+    )
+
+
+def _stale(team_ids: tuple[int, ...] | None, start: datetime, end: datetime) -> dict[int, set[datetime]]:
+    """Tier → buckets of the window that still wait to be recomputed, for any of the teams."""
+    where, parameters = ("", []) if team_ids is None else (" AND team_id = ANY(%s)", [list(team_ids)])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT tier, bucket FROM usage_rollup_mark"
+            f" WHERE tier IN (1, 2) AND bucket >= %s AND bucket < %s{where}",
+            [start - DAY, end, *parameters],
+        )
+        stale: dict[int, set[datetime]] = {1: set(), 2: set()}
+        for tier, bucket in cursor.fetchall():
+            stale[tier].add(bucket.astimezone(UTC))
+    return stale
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------
+class _Source:
+    """The FROM … WHERE … GROUP BY of a query, with its parameters."""
+
+    def __init__(self, q: MetricQuery, parts: list[Segment]) -> None:
+        self.q = q
+        self.parts = parts
+        self.parameters: dict[str, Any] = {"zone": q.zone.key, "teams": list(q.team_ids or ())}
+
+    def sql(self, columns: list[str], select: str, group: bool) -> str:
+        tenant = ["tenant"] if self.q.by_tenant else []
+        tiers = " UNION ALL ".join(
+            self._tier(tier, ["team_id", "series_id", "bucket", *tenant, *columns])
+            for tier in dict.fromkeys(part.tier for part in self.parts)
+        )
+        keys = self._keys()
+        grouping = f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}" if group and keys else ""
+        return (
+            f"SELECT {', '.join([*keys, select])} FROM ({tiers}) r"
+            " JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id"
+            f"{self._team_join()}{self._where()}{grouping}"
+        )
+
+    def split(self, record: tuple) -> tuple[tuple[tuple[str, ...], datetime | None], tuple]:
+        """A fetched record as ((group key, bucket), the rest)."""
+        at, rest = (record[0].astimezone(UTC), record[1:]) if self.q.step else (None, record)
+        width = len(self.q.group_by)
+        return (tuple(rest[:width]), at), rest[width:]
+
+    def _tier(self, tier: str, columns: list[str]) -> str:
+        ranges = []
+        for number, part in enumerate(self.parts):
+            if part.tier == tier:
+                self.parameters |= {f"start{number}": part.start, f"end{number}": part.end}
+                ranges.append(f"(bucket >= %(start{number})s AND bucket < %(end{number})s)")
+        teams = "" if self.q.team_ids is None else " AND team_id = ANY(%(teams)s)"
+        table = f"usage_{'tenant_' if self.q.by_tenant else ''}{tier}"
+        return f"SELECT {', '.join(columns)} FROM {table} WHERE ({' OR '.join(ranges)}){teams}"
+
+    def _keys(self) -> list[str]:
+        return [*([self._bucket()] if self.q.step else []), *(self._column(name) for name in self.q.group_by)]
+
+    def _bucket(self) -> str:
+        step = self.q.step
+        if step in FIXED_STEPS:
+            seconds = int(FIXED_STEPS[step].total_seconds())
+            return f"date_bin('{seconds} seconds', r.bucket, timestamptz '2001-01-01 00:00+00')"
+        return f"date_trunc('{step}', r.bucket, %(zone)s)"
+
+    def _column(self, name: str) -> str:
+        return {"team": "t.slug", "tenant": "r.tenant"}.get(name, f"s.{name}")
+
+    def _team_join(self) -> str:
+        named = "team" in self.q.group_by or "team" in self.q.filters
+        return " JOIN accounts_team t ON t.id = r.team_id" if named else ""
+
+    def _where(self) -> str:
+        conditions = []
+        for name, values in self.q.filters.items():
+            self.parameters[f"filter_{name}"] = list(values)
+            conditions.append(f"{self._column(name)} = ANY(%(filter_{name})s)")
+        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _sums(metrics: list[Metric]) -> list[Sum]:
+    """Every distinct sum the metrics need, in a fixed order."""
+    parts = [
+        part
+        for metric in metrics
+        for part in (metric.value, metric.per, metric.known, metric.unknown)
+        if isinstance(part, Sum)
+    ]
+    return list(dict.fromkeys(parts))
+
+
+def _read_sums(source: _Source, sums: list[Sum], groups: dict) -> None:
+    columns = list(dict.fromkeys(measure for part in sums for measure in part.measures))
+    sql = source.sql(columns, ", ".join(part.sql() for part in sums), group=True)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, source.parameters)
+        for record in cursor.fetchall():
+            key, values = source.split(record)
+            groups[key] |= dict(zip(sums, values, strict=True))
+
+
+def _read_percentiles(source: _Source, metrics: list[Metric], groups: dict) -> None:
+    """Fetch the sparse histograms and merge them here: numpy adds them ten times faster than SQL can unnest them."""
+    parts = list(dict.fromkeys((m.value.histogram, m.value.where) for m in metrics))
+    names = list(dict.fromkeys(name for name, _ in parts))
+    wheres = list(dict.fromkeys(where for _, where in parts))
+    columns = [column for name in names for column in histogram_columns(name)]
+    select = [*(f"r.{column}" for column in columns), *(f"({where or 'true'})" for where in wheres)]
+    merged: dict[tuple, Histogram] = defaultdict(Histogram)
+    connection.ensure_connection()
+    # Not Django's cursor: that one binds on the client and cannot receive binary arrays.
+    with psycopg.Cursor(connection.connection) as cursor:
+        register(cursor)
+        cursor.execute(
+            source.sql(columns, ", ".join(select), group=False), source.parameters, prepare=False, binary=True
+        )
+        for record in cursor:
+            key, values = source.split(record)
+            for name, where in parts:
+                position = 2 * names.index(name)
+                if values[position] is not None and values[len(columns) + wheres.index(where)]:
+                    merged[key, name, where].add(values[position], values[position + 1])
+    for (key, name, where), histogram in merged.items():
+        for metric in metrics:
+            if (metric.value.histogram, metric.value.where) == (name, where):
+                groups[key][metric.name] = histogram.quantile(metric.value.quantile)
+
+
+# --- Values -----------------------------------------------------------------------------------------------------
+def _length(q: MetricQuery, at: datetime | None, start: datetime, end: datetime, now: datetime) -> timedelta:
+    """How much time a bucket has had so far: rates of the current bucket are by the time passed."""
+    first = at or start
+    last = following(first, q.step, q.zone) if q.step else end
+    return max(min(last, now) - first, MINUTE)
+
+
+_PER_TIME = {"ms": timedelta(milliseconds=1), "minute": MINUTE, "hour": HOUR}
+
+
+def _value(metric: Metric, totals: dict, length: timedelta) -> Value:
+    if isinstance(metric.value, Percentile):
+        return totals.get(metric.name)
+    if metric.unknown and not totals.get(metric.known) and totals.get(metric.unknown):
+        return None
+    total = totals.get(metric.value, 0)
+    if metric.per:
+        base = totals.get(metric.per, 0)
+        return Decimal(total) * metric.scale / Decimal(base) if base else None
+    if metric.per_time:
+        return Decimal(total) / Decimal(str(length / _PER_TIME[metric.per_time]))
+    return total if metric.unit == "USD" else int(total)
+
+
+def _value_of_nothing(metric: Metric) -> Value:
+    return None if metric.per or isinstance(metric.value, Percentile) else 0
