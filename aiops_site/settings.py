@@ -112,8 +112,25 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_TASK_ROUTES: dict[str, dict[str, str]] = {}
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+# realtime: what a person waits for; backfill: what may take hours; batch (the default): everything else.
+CELERY_TASK_ROUTES = {
+    "usage.tasks.rollups.drain_minutes": {"queue": "realtime"},
+    "usage.tasks.repricing.*": {"queue": "backfill"},
+}
+
+
+def every(task: str, seconds: int) -> dict[str, object]:
+    """A beat entry. A run that waited longer than its period is dropped: the next one does its work."""
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
+CELERY_BEAT_SCHEDULE = {
+    "roll up minutes": every("usage.tasks.rollups.drain_minutes", 2),
+    "roll up hours": every("usage.tasks.rollups.drain_hours", 30),
+    "roll up days": every("usage.tasks.rollups.drain_days", 120),
+    "maintain partitions": every("usage.tasks.rollups.maintain_partitions", 120),
+    "expire old rows": every("usage.tasks.rollups.expire", 3600),
+}
 
 # --- Accounts ---------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
