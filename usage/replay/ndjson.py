@@ -1,5 +1,6 @@
 """A file of usage events, one JSON object a line, as the ingest takes them; their times are kept unless shifted."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +26,12 @@ class Events:
 
     def __init__(self, path: Path):
         self.path = path
-        times = [at for at, _ in self._events()]
-        if not times:
+        self.start, self.end, self.expected = math.inf, -math.inf, 0
+        for at, _ in self._events():
+            self.start, self.end = min(self.start, at), max(self.end, at)
+            self.expected += 1
+        if not self.expected:
             raise Unreadable(f"{path} holds no events.")
-        self.start, self.end, self.expected = min(times), max(times), len(times)
 
     def slices(self, shift: TimeShift, ids: str) -> Iterator[Slice]:
         """Slices in the file's order with shifted times. Their own event ids stay, so `ids` is not used."""
