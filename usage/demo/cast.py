@@ -131,12 +131,7 @@ FEATURES = (
     ),
 )  # fmt: skip
 
-TEAMS = {
-    "support": "Support AI",
-    "search": "Search & Answers",
-    "coding": "Coding Assistant",
-    "growth": "Growth",
-}
+TEAMS = tuple(dict.fromkeys(feature.team for feature in FEATURES))
 
 TENANTS = (
     "northwind", "acme-retail", "globex", "initech", "umbra-health", "stark-supply", "wayne-logistics", "wonka-foods",
