@@ -144,7 +144,7 @@ def test_a_key_shows_who_made_it_and_that_it_was_never_used(client, cast):
 def test_a_key_without_a_scope_is_rejected_at_the_field(client, cast):
     client.force_login(cast.mia)
     answer = make_over_http(client, scopes=[])
-    assert "error-summary" in answer.content.decode()
+    assert "Not saved yet" in answer.content.decode()
     assert 'id="id_scopes_error"' in answer.content.decode()
     assert not ApiKey.objects.exists()
 

@@ -1,7 +1,8 @@
-"""Rights and audit facts for templates."""
+"""The settings pages' tabs and the audit log's facts, for templates."""
 
 from allauth.account.adapter import get_adapter
 from django import template
+from django.urls import reverse
 
 from accounts.access import can, can_anywhere
 from accounts.models import AuditEntry
@@ -11,10 +12,15 @@ register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def rights(context) -> dict[str, bool]:
-    """Which settings pages the viewer can open."""
+def settings_tabs(context, current: str) -> list[tuple[str, str, bool]]:
+    """(name, address, whether it is the current one) of the settings pages the viewer can open."""
     user = context["request"].user
-    return {"organisation": can(user, "member.manage"), "audit": can_anywhere(user, "audit.read")}
+    tabs = [("You", "profile"), ("Teams and keys", "teams")]
+    if can(user, "member.manage"):
+        tabs.append(("Organisation", "organisation"))
+    if can_anywhere(user, "audit.read"):
+        tabs.append(("Audit log", "audit"))
+    return [(name, reverse(page), page == current) for name, page in tabs]
 
 
 @register.simple_tag(takes_context=True)

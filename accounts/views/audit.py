@@ -22,9 +22,8 @@ def audit_log(request):
     context = {
         "form": form,
         "entries": entries,
-        "before": before,
-        "older": _with_before(request.GET, older) if older else "",
-        "newest": _with_before(request.GET, None),
+        "newest_url": _with_before(request.GET, None) if before else "",
+        "older_url": _with_before(request.GET, older) if older else "",
         "filtered": any(form.data.get(name) for name in form.fields),
     }
     return render(request, "accounts/audit_log.html", context)
@@ -36,4 +35,4 @@ def _with_before(given, older: int | None) -> str:
     query.pop("before", None)
     if older is not None:
         query["before"] = older
-    return query.urlencode()
+    return f"?{query.urlencode()}"
