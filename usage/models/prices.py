@@ -1,9 +1,12 @@
 """Own and negotiated prices, laid over the catalogue of the genai-prices package."""
 
+from decimal import Decimal
+
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.utils import timezone
 
 RATE = {"max_digits": 18, "decimal_places": 9, "null": True, "blank": True}
 
@@ -18,7 +21,7 @@ class Price(models.Model):
     team = models.ForeignKey(
         "accounts.Team", on_delete=models.CASCADE, null=True, blank=True, related_name="prices", help_text="Empty: all"
     )
-    provider = models.CharField(max_length=100)
+    provider = models.CharField(max_length=100, blank=True, help_text="As events name it; empty: they name none")
     model = models.CharField(max_length=200)
     region = models.CharField(max_length=100, blank=True, help_text="Empty: any region")
     tier = models.CharField(max_length=20, blank=True, help_text="Service tier such as batch or priority; empty: any")
@@ -105,7 +108,7 @@ class Repricing(models.Model):
         CANCELLED = "cancelled", "Cancelled"
 
     team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
-    provider = models.CharField(max_length=100)
+    provider = models.CharField(max_length=100, blank=True)
     model = models.CharField(max_length=200)
     start = models.DateTimeField()
     end = models.DateTimeField()
@@ -119,6 +122,13 @@ class Repricing(models.Model):
     )
     cost_before = models.DecimalField(max_digits=30, decimal_places=12, default=0)
     cost_after = models.DecimalField(max_digits=30, decimal_places=12, default=0)
+    hours_skipped = models.BigIntegerField(
+        default=0, help_text="Hours older than the raw events whose sums do not tell which price held"
+    )
+    attempt = models.IntegerField(default=0, help_text="Counts the workers that took the run; only the last may write")
+    claimable_at = models.DateTimeField(
+        default=timezone.now, help_text="From then on any worker may take the run: a lease, renewed with every chunk"
+    )
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -129,6 +139,19 @@ class Repricing(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [models.CheckConstraint(condition=Q(end__gt=F("start")), name="repricing_window_not_empty")]
+        indexes = [
+            # The beat task looks for runs to take up.
+            models.Index(fields=["claimable_at"], condition=Q(state__in=["waiting", "running"]), name="repricing_to_do")
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider} {self.model} {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+    @property
+    def change_usd(self) -> Decimal:
+        """What the changed calls cost more (or less, negative) than before."""
+        return self.cost_after - self.cost_before
