@@ -8,10 +8,12 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 environ.Env.read_env(env.str("ENV_FILE", str(BASE_DIR / ".env")), overwrite=False)
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
+# The servers of a running `make run`, so that `manage.py` in a second terminal finds them. What is set wins.
+environ.Env.read_env(DATA_DIR / "desk.env", overwrite=False)
 
 # --- Core -------------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
 
 
 def secret_key() -> str:
@@ -110,6 +112,9 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A broker that is away costs whoever sends a task two seconds, not a hanging request.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_keepalive": True}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # realtime: what a person waits for; backfill: what may take hours; batch (the default): everything else.
@@ -130,6 +135,7 @@ CELERY_BEAT_SCHEDULE = {
     "roll up days": every("usage.tasks.rollups.drain_days", 120),
     "maintain partitions": every("usage.tasks.rollups.maintain_partitions", 120),
     "expire old rows": every("usage.tasks.rollups.expire", 3600),
+    "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
 }
 
 # --- Accounts ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,33 @@
+# `make run` needs Python 3.11 or newer and nothing else. PORT and DATA_DIR choose where: make run PORT=8123
+PYTHON ?= python3
+BOOTSTRAP = $(PYTHON) aiops_site/desk/bootstrap.py
+VENV = .venv/bin
+# Two test processes keep two cores busy; each has its own database.
+TEST_PROCESSES ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+run:  ## Start the desk with everything it needs; Ctrl-C stops it (PORT=8000 DATA_DIR=.data DEMO=1)
+	@$(BOOTSTRAP) && exec $(VENV)/python -m aiops_site.desk --follow-parent
+
+test:  ## Run all tests, browser tests included
+	@$(BOOTSTRAP) --dev
+	@sh tests/install_chromium.sh
+	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+lint:  ## Check style, formatting and types
+	@$(BOOTSTRAP) --dev
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+
+bench:  ## Measure the numbers table and write docs/benchmarks.md (SIZE=100000 … 10000000)
+	@$(BOOTSTRAP) --dev
+	$(VENV)/python -m bench $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+clean:  ## Remove the virtual environment and caches; keeps data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
