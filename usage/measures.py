@@ -100,17 +100,5 @@ MEASURES: tuple[Measure, ...] = (
 )
 MEASURE_NAMES = tuple(measure.name for measure in MEASURES)
 
-# Mergeable log-bucket histograms: bucket i holds values in (GAMMA^(i-1), GAMMA^i] ms; bucket 0 holds values <= 1 ms.
-# Reporting a bucket by 2·GAMMA^i/(GAMMA+1) is off by at most (GAMMA-1)/(GAMMA+1) = 1.96 % (the DDSketch bound).
-GAMMA = 1.04
-HISTOGRAMS = {"latency": "latency_ms", "ttft": "ttft_ms", "queue": "queue_ms"}
-
-
-def bucket_sql(column: str) -> str:
-    """SQL for the histogram bucket (smallint) of a millisecond column."""
-    return f"greatest(ceil(ln(greatest({column}, 1)) / ln({GAMMA}::float8)), 0)::smallint"
-
-
-def histogram_columns(name: str) -> tuple[str, str]:
-    """The two array columns of a histogram: bucket numbers (smallint[]) and counts (bigint[])."""
-    return f"{name}_bucket", f"{name}_count"
+# Column of usage_event → column of the roll-ups that holds its histogram (usage.histogram).
+HISTOGRAMS = {"latency_ms": "latency_histogram", "ttft_ms": "ttft_histogram", "queue_ms": "queue_histogram"}

@@ -38,12 +38,9 @@ MEASURES = """
     documents_known bigint,
     low_scores bigint,
     scores_known bigint,
-    latency_bucket smallint[],
-    latency_count bigint[],
-    ttft_bucket smallint[],
-    ttft_count bigint[],
-    queue_bucket smallint[],
-    queue_count bigint[]
+    latency_histogram bytea,
+    ttft_histogram bytea,
+    queue_histogram bytea
 """
 
 EVENTS = """
@@ -82,6 +79,7 @@ CREATE TABLE usage_event (
     occurred_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL,
     series_id bigint NOT NULL,
+    batch_id bigint NOT NULL DEFAULT 0,
     api_key_id bigint,
     latency_ms integer CHECK (latency_ms >= 0),
     ttft_ms integer CHECK (ttft_ms >= 0),
@@ -132,12 +130,14 @@ CREATE INDEX usage_event_request ON usage_event USING brin
 CREATE INDEX usage_event_event ON usage_event USING brin
     (event_id text_bloom_ops (n_distinct_per_range = 2000, false_positive_rate = 0.005)) WITH (pages_per_range = 64);
 
--- Buckets to recompute; tier 0 minute, 1 hour, 2 day. Append-only in the writer's transaction.
+-- Buckets to bring up to date; tier 0 minute, 1 hour, 2 day. Append-only in the writer's transaction. With a batch_id
+-- only the events of that batch are new in the minute; without one the whole bucket is to be recomputed.
 CREATE TABLE usage_rollup_mark (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tier smallint NOT NULL,
     team_id bigint NOT NULL,
     bucket timestamptz NOT NULL,
+    batch_id bigint,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 -- Which buckets of a window are stale (every metric query asks).

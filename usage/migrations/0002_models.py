@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ("tier", models.SmallIntegerField()),
                 ("team_id", models.BigIntegerField()),
                 ("bucket", models.DateTimeField()),
+                ("batch_id", models.BigIntegerField(null=True)),
                 ("created_at", models.DateTimeField()),
             ],
             options={
@@ -137,6 +138,12 @@ class Migration(migrations.Migration):
                 ("occurred_at", models.DateTimeField()),
                 ("received_at", models.DateTimeField()),
                 ("series_id", models.BigIntegerField()),
+                (
+                    "batch_id",
+                    models.BigIntegerField(
+                        help_text="The request that brought it; tells the roll-ups which events are new"
+                    ),
+                ),
                 ("api_key_id", models.BigIntegerField(null=True)),
                 ("latency_ms", models.IntegerField(null=True)),
                 ("ttft_ms", models.IntegerField(null=True)),

@@ -52,6 +52,7 @@ class UsageEvent(models.Model):
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
     series_id = models.BigIntegerField()
+    batch_id = models.BigIntegerField(help_text="The request that brought it; tells the roll-ups which events are new")
     api_key_id = models.BigIntegerField(null=True)
     latency_ms = models.IntegerField(null=True)
     ttft_ms = models.IntegerField(null=True)
@@ -98,7 +99,10 @@ class UsageEvent(models.Model):
 
 
 class RollupMark(models.Model):
-    """A bucket to recompute. Appended in the writer's own transaction, deleted in the recompute's."""
+    """A bucket to bring up to date. Appended in the writer's own transaction, deleted in the roll-up's.
+
+    A minute's mark with a batch_id says that only that batch is new in it; any other mark is for the whole bucket.
+    """
 
     MINUTE, HOUR, DAY = 0, 1, 2
 
@@ -106,6 +110,7 @@ class RollupMark(models.Model):
     tier = models.SmallIntegerField()
     team_id = models.BigIntegerField()
     bucket = models.DateTimeField()
+    batch_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField()
 
     class Meta:

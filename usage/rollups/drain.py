@@ -1,13 +1,18 @@
-"""Draining marks: claim them, recompute their buckets, mark the tier above; one transaction per team and tier.
+"""Draining marks: claim them, bring their buckets up to date, mark the tier above; one transaction per team and tier.
 
-A mark is appended in the transaction that changed the rows below it and deleted in the transaction that recomputes
-its bucket. An advisory lock per team keeps two recomputes of a team apart and is taken before the snapshot of the
-recompute, so the later one always sees at least what the earlier one saw. A crash rolls both back together.
+A mark is appended in the transaction that changed the rows below it and deleted in the transaction that brings its
+bucket up to date, so a crash rolls both back together. An advisory lock per team keeps two drains of a team apart; it
+is taken before the marks are claimed.
+
+New batches are *folded* into their minutes: only their events are read and added, because recomputing a busy minute
+every few seconds would read it ten times over. Everything else (re-pricing, deletion, hours, days) is *recomputed*.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -15,6 +20,7 @@ from django.utils import timezone
 from usage import partitions
 from usage.models import RollupMark
 from usage.rollups import sql
+from usage.rollups.write import roll_up
 
 MINUTE, HOUR, DAY = RollupMark.MINUTE, RollupMark.HOUR, RollupMark.DAY
 WIDTH = {MINUTE: timedelta(minutes=1), HOUR: timedelta(hours=1), DAY: timedelta(days=1)}
@@ -25,9 +31,16 @@ CLAIM_LIMIT = 10_000
 TEAM_LOCK = 7_301_002
 
 
+class Mark(NamedTuple):
+    """A claimed mark: a bucket, and the batch that is new in it (None: the whole bucket)."""
+
+    bucket: datetime
+    batch: int | None
+
+
 @dataclass(frozen=True)
 class Run:
-    """A stretch of buckets recomputed by one statement, the few unmarked ones inside it too."""
+    """A stretch of buckets brought up to date by one statement; a recompute does the unmarked ones inside it too."""
 
     start: datetime
     end: datetime
@@ -67,13 +80,17 @@ def _drain_team(team: int, tier: int, now: datetime) -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [TEAM_LOCK, team % 2**31])
         if not cursor.fetchone()[0]:
             return 0
+        # Enough memory to hash a hot minute; one process, so that ingest keeps the other cores.
+        cursor.execute(
+            "SET LOCAL work_mem = '128MB'; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+        )
         marks = _claim(cursor, team, tier)
-        _RECOMPUTE[tier](cursor, team, set(marks), now)
+        _CATCH_UP[tier](cursor, team, marks, now)
     return len(marks)
 
 
-def _claim(cursor, team: int, tier: int) -> list[datetime]:
-    """Delete and return marks of the team, oldest first. A day waits until no hour of it is stale."""
+def _claim(cursor, team: int, tier: int) -> list[Mark]:
+    """Delete and return marks of the team, oldest bucket first. A day waits until no hour of it is stale."""
     cursor.execute(
         """
         DELETE FROM usage_rollup_mark WHERE id IN (
@@ -82,24 +99,50 @@ def _claim(cursor, team: int, tier: int) -> list[datetime]:
                 SELECT FROM usage_rollup_mark h WHERE h.tier = 1 AND h.team_id = m.team_id
                 AND h.bucket >= m.bucket AND h.bucket < m.bucket + interval '1 day'))
             ORDER BY m.bucket LIMIT %(limit)s
-        ) RETURNING bucket
+        ) RETURNING bucket, batch_id
         """,
         {"tier": tier, "team": team, "limit": CLAIM_LIMIT},
     )
-    return [bucket.astimezone(UTC) for (bucket,) in cursor.fetchall()]
+    return [Mark(bucket.astimezone(UTC), batch) for bucket, batch in cursor.fetchall()]
 
 
-def _recompute_minutes(cursor, team: int, minutes: set[datetime], now: datetime) -> None:
-    """Minutes still kept are recomputed; the hours of older ones are, straight from the events."""
+def _catch_up_minutes(cursor, team: int, marks: list[Mark], now: datetime) -> None:
+    """Minutes no longer kept are left to their hours, which are then computed from the events."""
     horizon = partitions.minute_horizon(now)
-    kept = {minute for minute in minutes if minute >= horizon}
-    _execute(cursor, sql.MINUTE_FROM_EVENTS, team, runs(kept, WIDTH[MINUTE]))
-    hours = {minute.replace(minute=0) for minute in minutes}
+    whole = {mark.bucket for mark in marks if mark.batch is None}
+    batches: dict[datetime, set[int]] = defaultdict(set)
+    for claimed in marks:
+        if claimed.batch is not None and claimed.bucket not in whole:
+            batches[claimed.bucket].add(claimed.batch)
+    _recompute(cursor, sql.MINUTE_FROM_EVENTS, team, {m for m in whole if m >= horizon}, MINUTE, sql.EXCEPT_PENDING)
+    _fold(cursor, team, {minute: new for minute, new in batches.items() if minute >= horizon})
+    hours = {claimed.bucket.replace(minute=0) for claimed in marks}
     mark(cursor, team, HOUR, hours)
     mark(cursor, team, DAY, {hour.replace(hour=0) for hour in hours})
 
 
-def _recompute_hours(cursor, team: int, hours: set[datetime], now: datetime) -> None:
+def _fold(cursor, team: int, batches: dict[datetime, set[int]]) -> None:
+    """Add the events of new batches to their minutes."""
+    for run in runs(set(batches), WIDTH[MINUTE]):
+        pairs = [
+            (minute, batch) for minute in batches if run.start <= minute < run.end for batch in sorted(batches[minute])
+        ]
+        for rollup in sql.MINUTE_FROM_EVENTS:
+            roll_up(
+                cursor,
+                rollup,
+                team=team,
+                start=run.start,
+                end=run.end,
+                replace=False,
+                condition=sql.OF_CLAIMED,
+                minutes=[minute for minute, _ in pairs],
+                batches=[batch for _, batch in pairs],
+            )
+
+
+def _catch_up_hours(cursor, team: int, marks: list[Mark], now: datetime) -> None:
+    hours = {claimed.bucket for claimed in marks}
     horizon = partitions.minute_horizon(now)
     # Nothing below is left to recompute a dropped day from: its hours stand as they are.
     floor = (
@@ -107,32 +150,28 @@ def _recompute_hours(cursor, team: int, hours: set[datetime], now: datetime) -> 
         .astimezone(UTC)
         .replace(hour=0, minute=0, second=0, microsecond=0)
     )
-    from_minutes = {hour for hour in hours if hour >= horizon}
-    from_events = {hour for hour in hours if floor <= hour < horizon}
-    _execute(cursor, sql.HOUR_FROM_MINUTES, team, runs(from_minutes, WIDTH[HOUR]))
-    _execute(cursor, sql.HOUR_FROM_EVENTS, team, runs(from_events, WIDTH[HOUR]))
+    _recompute(cursor, sql.HOUR_FROM_MINUTES, team, {hour for hour in hours if hour >= horizon}, HOUR)
+    _recompute(cursor, sql.HOUR_FROM_EVENTS, team, {hour for hour in hours if floor <= hour < horizon}, HOUR)
     mark(cursor, team, DAY, {hour.replace(hour=0) for hour in hours})
 
 
-def _recompute_days(cursor, team: int, days: set[datetime], now: datetime) -> None:
-    _execute(cursor, sql.DAY_FROM_HOURS, team, runs(days, WIDTH[DAY]))
+def _catch_up_days(cursor, team: int, marks: list[Mark], now: datetime) -> None:
+    _recompute(cursor, sql.DAY_FROM_HOURS, team, {claimed.bucket for claimed in marks}, DAY)
 
 
-_RECOMPUTE = {MINUTE: _recompute_minutes, HOUR: _recompute_hours, DAY: _recompute_days}
+_CATCH_UP = {MINUTE: _catch_up_minutes, HOUR: _catch_up_hours, DAY: _catch_up_days}
 
 
-def _execute(cursor, statements: tuple[sql.Statements, ...], team: int, parts: Iterator[Run]) -> None:
-    # Enough memory to hash a hot minute; one process, so that ingest keeps the other cores.
-    cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off")
-    for run in parts:
-        parameters = {"team": team, "start": run.start, "end": run.end}
-        for statement in statements:
-            cursor.execute(statement.delete, parameters)
-            cursor.execute(statement.insert, parameters)
+def _recompute(
+    cursor, rollups: tuple[sql.Rollup, ...], team: int, buckets: set[datetime], tier: int, condition: str = ""
+) -> None:
+    for run in runs(buckets, WIDTH[tier]):
+        for rollup in rollups:
+            roll_up(cursor, rollup, team=team, start=run.start, end=run.end, replace=True, condition=condition)
 
 
 def mark(cursor, team: int, tier: int, buckets: set[datetime]) -> None:
-    """Append marks. Call it in the transaction that changes what the buckets are computed from."""
+    """Append marks to recompute whole buckets. Call it in the transaction that changes what they are computed from."""
     if buckets:
         cursor.execute(
             "INSERT INTO usage_rollup_mark (tier, team_id, bucket) SELECT %s, %s, unnest(%s::timestamptz[])",

@@ -1,92 +1,111 @@
-"""The recompute statements: one DELETE and one INSERT … SELECT per target table and run of buckets.
+"""The statements of the roll-ups.
 
-Bounds are passed as values, so the planner prunes partitions; the team is always fixed, so the keys lead with it.
+A recompute or fold is: SELECT the sums of the tier below, compact each row's histograms here, COPY the rows into a
+temporary table, and put that into the tier. The team and the bounds are constants, so partitions are pruned.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from usage.measures import HISTOGRAMS, MEASURE_NAMES, MEASURES, bucket_sql, histogram_columns
+from usage.measures import HISTOGRAMS, MEASURE_NAMES, MEASURES
 
-HISTOGRAM_COLUMNS = tuple(column for name in HISTOGRAMS for column in histogram_columns(name))
+Family = Literal["", "tenant_"]
+FAMILIES: tuple[Family, ...] = ("", "tenant_")
 
 
 @dataclass(frozen=True)
-class Statements:
-    """SQL taking the named parameters team, start and end (exclusive); every bucket between them is recomputed."""
+class Rollup:
+    """Sums of `source` (usage_event or a finer roll-up) by buckets of `unit` for the table `target`.
 
-    delete: str
-    insert: str
-
-
-def _event_histogram() -> str:
-    values = ", ".join(
-        f"({kind}, {bucket_sql(f'e.{column}')}, e.{column})" for kind, column in enumerate(HISTOGRAMS.values())
-    )
-    return f"CROSS JOIN LATERAL (VALUES {values}) v(kind, i, present)"
-
-
-def _rollup_histogram() -> str:
-    parts = " UNION ALL ".join(
-        "SELECT {}, u.i, u.n FROM unnest(e.{}, e.{}) u(i, n)".format(kind, *histogram_columns(name))
-        for kind, name in enumerate(HISTOGRAMS)
-    )
-    return f"CROSS JOIN LATERAL ({parts}) v(kind, i, n)"
-
-
-def statements(*, source: str, target: str, unit: str, tenant: bool) -> Statements:
-    """Recompute `target` (buckets of `unit`: minute, hour or day) from `source` (usage_event or a finer roll-up).
-
-    `tenant` picks the tenant roll-ups: from events these are the rows that name a tenant, on their narrow series.
+    Two families: '' has a row per series, 'tenant_' a row per narrow series and tenant (of events that name one).
     """
-    raw = source == "usage_event"
-    time = "occurred_at" if raw else "bucket"
-    bucket = f"date_trunc('{unit}', e.{time}, 'UTC')"
-    series = "s.narrow_id" if raw and tenant else "e.series_id"
-    keys = f"{bucket} AS bucket, {series} AS series_id" + (", e.tenant" if tenant else "")
-    names = ["bucket", "series_id", *(["tenant"] if tenant else [])]
-    join = " JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id" if raw and tenant else ""
-    where = f"e.team_id = %(team)s AND e.{time} >= %(start)s AND e.{time} < %(end)s"
-    where += " AND e.tenant IS NOT NULL" if raw and tenant else ""
-    aggregates = ", ".join(f"{m.event_sql if raw else f'sum(e.{m.name})'} AS {m.name}" for m in MEASURES)
-    histogram, number, present = (
-        (_event_histogram(), "count(*)", " AND v.present IS NOT NULL") if raw else (_rollup_histogram(), "sum(v.n)", "")
-    )
-    arrays = ", ".join(
-        f"array_agg(i ORDER BY i) FILTER (WHERE kind = {kind}) AS {columns[0]},"
-        f" array_agg(n ORDER BY i) FILTER (WHERE kind = {kind}) AS {columns[1]}"
-        for kind, columns in enumerate(histogram_columns(name) for name in HISTOGRAMS)
-    )
-    group = ", ".join(str(position) for position in range(1, len(names) + 1))
-    insert = f"""
-        INSERT INTO {target} (team_id, {", ".join([*names, *MEASURE_NAMES, *HISTOGRAM_COLUMNS])})
-        SELECT %(team)s, {", ".join(f"a.{name}" for name in [*names, *MEASURE_NAMES])},
-            {", ".join(f"h.{column}" for column in HISTOGRAM_COLUMNS)}
-        FROM (SELECT {keys}, {aggregates} FROM {source} e{join} WHERE {where} GROUP BY {group}) a
-        LEFT JOIN (
-            SELECT {", ".join(names)}, {arrays} FROM (
-                SELECT {keys}, v.kind, v.i, {number} AS n
-                FROM {source} e{join} {histogram} WHERE {where}{present} GROUP BY {group}, v.kind, v.i
-            ) counted GROUP BY {group}
-        ) h USING ({", ".join(names)})
-    """
-    delete = f"DELETE FROM {target} WHERE team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s"
-    return Statements(delete, insert)
 
+    source: str
+    target: str
+    unit: str
+    family: Family
 
-def both(*, source: str, target: str, unit: str) -> tuple[Statements, Statements]:
-    """The statements for a tier and for its tenant twin; `source` and `target` are tier names or 'event'."""
-    return tuple(
-        statements(
-            source="usage_event" if source == "event" else f"usage_{prefix}{source}",
-            target=f"usage_{prefix}{target}",
-            unit=unit,
-            tenant=bool(prefix),
+    @property
+    def from_events(self) -> bool:
+        return self.source == "usage_event"
+
+    @property
+    def keys(self) -> list[str]:
+        return ["team_id", "bucket", "series_id", *(["tenant"] if self.family else [])]
+
+    @property
+    def columns(self) -> str:
+        """Columns of the target: keys and measures, then the histograms."""
+        return ", ".join([*self.keys, *MEASURE_NAMES, *HISTOGRAMS.values()])
+
+    def select(self, extra: str = "") -> str:
+        """SELECT … GROUP BY with the parameters team, start, end and those of the condition `extra`.
+
+        A histogram comes as int[] of milliseconds from events, as packed bytes from a roll-up.
+        """
+        time = "occurred_at" if self.from_events else "bucket"
+        narrow = self.from_events and self.family
+        keys = [
+            "e.team_id",
+            f"date_trunc('{self.unit}', e.{time}, 'UTC')",
+            "s.narrow_id" if narrow else "e.series_id",
+            *(["e.tenant"] if self.family else []),
+        ]
+        sums = [measure.event_sql if self.from_events else f"sum(e.{measure.name})" for measure in MEASURES]
+        join = " JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id" if narrow else ""
+        named = " AND e.tenant IS NOT NULL" if narrow else ""
+        return (
+            f"SELECT {', '.join([*keys, *sums, *self._histograms()])} FROM {self.source} e{join}"
+            f" WHERE e.team_id = %(team)s AND e.{time} >= %(start)s AND e.{time} < %(end)s{named}{extra}"
+            f" GROUP BY {', '.join(str(position + 1) for position in range(len(keys)))}"
         )
-        for prefix in ("", "tenant_")
+
+    def _histograms(self) -> list[str]:
+        if self.from_events:
+            return [f"array_agg(e.{column}) FILTER (WHERE e.{column} IS NOT NULL)" for column in HISTOGRAMS]
+        return [f"string_agg(e.{column}, '')" for column in HISTOGRAMS.values()]
+
+    def delete(self) -> str:
+        return f"DELETE FROM {self.target} WHERE team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s"
+
+    def insert(self) -> str:
+        """Put the temporary table into the target, adding to rows that are there."""
+        sums = ", ".join(
+            f"{name} = CASE WHEN t.{name} IS NULL THEN excluded.{name} ELSE t.{name} + coalesce(excluded.{name}, 0) END"
+            for name in MEASURE_NAMES
+        )
+        histograms = ", ".join(
+            f"{name} = CASE WHEN t.{name} IS NULL THEN excluded.{name}"
+            f" ELSE t.{name} || coalesce(excluded.{name}, '') END"
+            for name in HISTOGRAMS.values()
+        )
+        return (
+            f"INSERT INTO {self.target} AS t ({self.columns}) SELECT {self.columns} FROM rollup_rows ORDER BY 1, 2, 3"
+            f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {sums}, {histograms}"
+        )
+
+
+def _rollups(source: str, target: str) -> tuple[Rollup, ...]:
+    return tuple(
+        Rollup(
+            source="usage_event" if source == "event" else f"usage_{family}{source}",
+            target=f"usage_{family}{target}",
+            unit=target,
+            family=family,
+        )
+        for family in FAMILIES
     )
 
 
-MINUTE_FROM_EVENTS = both(source="event", target="minute", unit="minute")
-HOUR_FROM_EVENTS = both(source="event", target="hour", unit="hour")
-HOUR_FROM_MINUTES = both(source="minute", target="hour", unit="hour")
-DAY_FROM_HOURS = both(source="hour", target="day", unit="day")
+MINUTE_FROM_EVENTS = _rollups("event", "minute")
+HOUR_FROM_EVENTS = _rollups("event", "hour")
+HOUR_FROM_MINUTES = _rollups("minute", "hour")
+DAY_FROM_HOURS = _rollups("hour", "day")
+
+# Fold: only the events whose batch had its mark of that very minute claimed.
+OF_CLAIMED = """ AND (date_trunc('minute', e.occurred_at, 'UTC'), e.batch_id) IN
+    (SELECT * FROM unnest(%(minutes)s::timestamptz[], %(batches)s::bigint[]))"""
+# Recompute: everything except batches whose mark of that minute still stands, for they will be folded later. One
+# statement, one snapshot: a batch is seen with its mark or not at all.
+EXCEPT_PENDING = """ AND NOT EXISTS (SELECT FROM usage_rollup_mark m WHERE m.tier = 0 AND m.team_id = %(team)s
+    AND m.bucket = date_trunc('minute', e.occurred_at, 'UTC') AND m.batch_id = e.batch_id)"""

@@ -1,0 +1,60 @@
+"""Carrying out a roll-up statement: rows go through here as COPY text, so that numpy can compact their histograms."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from usage import histogram
+from usage.measures import HISTOGRAMS
+from usage.rollups.sql import Rollup
+
+_NULL = b"\\N"
+
+
+def roll_up(
+    cursor,
+    rollup: Rollup,
+    *,
+    team: int,
+    start: datetime,
+    end: datetime,
+    replace: bool,
+    condition: str = "",
+    **parameters: Any,
+) -> None:
+    """Bring the target's buckets in [start, end) up to date; with `replace` from scratch, else by adding.
+
+    Runs in the caller's transaction.
+    """
+    parameters |= {"team": team, "start": start, "end": end}
+    cursor.execute(f"CREATE TEMP TABLE rollup_rows (LIKE {rollup.target}) ON COMMIT DROP")
+    rows = list(_rows(cursor, rollup, condition, parameters))
+    with cursor.copy(f"COPY rollup_rows ({rollup.columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write(row)
+    if replace:
+        cursor.execute(rollup.delete(), parameters)
+    cursor.execute(rollup.insert())
+    cursor.execute("DROP TABLE rollup_rows")
+
+
+def _rows(cursor, rollup: Rollup, condition: str, parameters: dict[str, Any]) -> Iterator[bytes]:
+    """COPY lines of the target, one at a time, with packed histograms."""
+    pack = _from_array if rollup.from_events else _from_packed
+    with cursor.copy(cursor.mogrify(f"COPY ({rollup.select(condition)}) TO STDOUT", parameters)) as copy:
+        pending = b""
+        for data in copy:
+            *lines, pending = (pending + bytes(data)).split(b"\n")
+            for line in lines:
+                head, *histograms = line.rsplit(b"\t", len(HISTOGRAMS))
+                yield b"\t".join([head, *(text if text == _NULL else pack(text) for text in histograms)]) + b"\n"
+
+
+def _from_array(text: bytes) -> bytes:
+    """COPY text of an int[] to COPY text of its histogram."""
+    return b"\\\\x" + histogram.pack_values([int(value) for value in text[1:-1].split(b",")]).hex().encode()
+
+
+def _from_packed(text: bytes) -> bytes:
+    """COPY text of packed histograms behind each other to that of one compact histogram."""
+    return b"\\\\x" + histogram.compact(bytes.fromhex(text[3:].decode())).hex().encode()
