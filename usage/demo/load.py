@@ -1,0 +1,153 @@
+"""Puts the demo into the database, brings it up to now, takes it out again: its only contact with storage."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.db import connection, transaction
+from django.db.models import Count, Max, Min
+
+from accounts.actions import audit
+from accounts.demo import create_demo_people, create_demo_teams, remove_demo_people
+from accounts.models import Team
+from usage import partitions, rollups
+from usage.actions import record_events
+from usage.demo.changes import CHANGES, markers
+from usage.demo.hours import LONGEST, events_between
+from usage.models import ChangeMarker, UsageEvent
+from usage.rollups.drain import TEAM_LOCK
+
+WINDOW = timedelta(days=30)
+BATCH = 4_000
+# Events are made hour by hour, so after a break the last time stored may be this far ahead of what is missing.
+_OVERLAP = timedelta(hours=1) + LONGEST
+# Every table that holds rows of a team without a foreign key to it.
+_TABLES = (
+    "usage_event",
+    "usage_minute",
+    "usage_tenant_minute",
+    "usage_hour",
+    "usage_tenant_hour",
+    "usage_day",
+    "usage_tenant_day",
+    "usage_series",
+    "usage_rollup_mark",
+    "usage_batch_ledger",
+    "usage_event_stamp",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What `create` did: the moment the stories count from, events added, logins (e-mail, password, role)."""
+
+    window_end: datetime
+    added: int
+    logins: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The demo as it stands; `window_end` is None if there is none. `teams`: slug, events, first and last event."""
+
+    window_end: datetime | None
+    teams: list[tuple[str, int, datetime | None, datetime | None]]
+    changes: int
+
+
+def create(*, now: datetime, volume: float = 1.0, tell: Callable[[str], None] = print) -> Made:
+    """Makes the demo, or brings an existing one up to now. Safe to run twice, and after a run that was broken off.
+
+    `volume` scales the number of conversations. The first run fixes the moment the stories count from.
+    """
+    logins = create_demo_people()
+    window_end = _window_end(now)
+    partitions.ensure(now)
+    added = 0
+    for team in create_demo_teams():
+        since = missing_since(team, now)
+        added += fill(team=team, since=since, until=now, window_end=window_end, volume=volume)
+        tell(f"{team.name}: events up to {now:%Y-%m-%d %H:%M} UTC")
+    rollups.drain()
+    return Made(window_end, added, logins)
+
+
+def missing_since(team: Team, now: datetime) -> datetime:
+    """From when on a demo team may lack events: the start of the window, or a little before its last event."""
+    last = UsageEvent.objects.filter(team_id=team.pk).aggregate(last=Max("occurred_at"))["last"]
+    return max(last - _OVERLAP, now - WINDOW) if last else now - WINDOW
+
+
+def fill(*, team: Team, since: datetime, until: datetime, window_end: datetime, volume: float = 1.0) -> int:
+    """Adds the events that are over in [since, until); returns how many were new."""
+    made = events_between(since, until, window_end, team=team.slug, volume=volume)
+    return sum(
+        record_events(team=team, environment="", api_key_id=None, events=batch).accepted for batch in _batches(made)
+    )
+
+
+def _batches(events: Iterator[dict]) -> Iterator[list[dict]]:
+    while batch := list(islice(events, BATCH)):
+        yield batch
+
+
+def window_end() -> datetime | None:
+    """The moment the stories count from, read off the first change marker; None without a demo."""
+    marker = ChangeMarker.objects.filter(team__is_demo=True, idempotency_key="demo-0").first()
+    return marker.at - CHANGES[0].offset if marker else None
+
+
+def _window_end(now: datetime) -> datetime:
+    """The window's end of the demo that is there, else now, written down with the change markers."""
+    if kept := window_end():
+        return kept
+    end = now.replace(microsecond=0)
+    teams = {team.slug: team for team in create_demo_teams()}
+    ChangeMarker.objects.bulk_create(
+        ChangeMarker(**marker | {"team": teams[marker["team"]], "idempotency_key": f"demo-{number}"})
+        for number, marker in enumerate(markers(end))
+    )
+    return end
+
+
+def status() -> Status:
+    """What of the demo is stored."""
+    counts = {
+        row["team_id"]: row
+        for row in UsageEvent.objects.filter(team_id__in=_demo_teams())
+        .values("team_id")
+        .annotate(events=Count("event_id"), first=Min("occurred_at"), last=Max("occurred_at"))
+    }
+    empty = {"events": 0, "first": None, "last": None}
+    rows = [(team, counts.get(team.pk, empty)) for team in Team.objects.filter(is_demo=True).order_by("slug")]
+    return Status(
+        window_end(),
+        [(team.slug, row["events"], row["first"], row["last"]) for team, row in rows],
+        ChangeMarker.objects.filter(team__is_demo=True).count(),
+    )
+
+
+def _demo_teams() -> list[int]:
+    return list(Team.objects.filter(is_demo=True).order_by("pk").values_list("pk", flat=True))
+
+
+def remove(*, label: str) -> int:
+    """Removes the demo teams and everything of theirs, and the demo people; returns how many events went.
+
+    One transaction; `label` names who asked, for the audit log.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        teams = _demo_teams()
+        for team in teams:
+            # The lock of the roll-ups: a recompute in flight must not write rows of a team that is gone.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TEAM_LOCK, team % 2**31])
+        gone = {table: _delete(cursor, table, teams) for table in _TABLES}["usage_event"]
+        remove_demo_people()
+        audit(actor=None, label=label, action="demo.removed", target="demo teams", after={"events": gone})
+    return gone
+
+
+def _delete(cursor, table: str, teams: list[int]) -> int:
+    cursor.execute(f"DELETE FROM {table} WHERE team_id = ANY(%s)", [teams])
+    return cursor.rowcount

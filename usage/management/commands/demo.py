@@ -1,0 +1,86 @@
+"""`manage.py demo create|status|remove|live`: the made-up month that a new desk opens with."""
+
+import math
+import sys
+import time
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from accounts.demo import create_demo_teams
+from usage.demo import load
+from usage.demo.stories import STORIES
+
+
+class Command(BaseCommand):
+    """One subcommand each; `create` and `remove` can be repeated."""
+
+    help = "Make, describe or remove the demo data, or keep it going."
+
+    def add_arguments(self, parser):
+        actions = parser.add_subparsers(dest="action", required=True)
+        create = actions.add_parser("create", help="make the demo, or bring an existing one up to now")
+        create.add_argument("--volume", type=float, default=1.0, help="1 is about 190,000 events in thirty days")
+        actions.add_parser("status", help="what is stored, and when the planted stories happened")
+        remove = actions.add_parser("remove", help="remove the demo teams and everything of theirs")
+        remove.add_argument("--yes", action="store_true", help="do not ask")
+        live = actions.add_parser("live", help="keep making events as time passes, until stopped")
+        live.add_argument("--every", type=float, default=5.0, metavar="SECONDS")
+        live.add_argument("--for", dest="length", type=float, metavar="SECONDS", help="stop after this long")
+
+    def handle(self, *, action, **options):
+        getattr(self, f"_{action}")(**options)
+
+    def _create(self, *, volume, **_):
+        if volume <= 0:
+            raise CommandError("--volume must be above 0.")
+        began = time.monotonic()
+        made = load.create(now=timezone.now(), volume=volume, tell=self._tell)
+        self.stdout.write(
+            f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
+        )
+        self._stories(made.window_end)
+        for email, password, role in made.logins:
+            self.stdout.write(f"  {email}  {password}  ({role})")
+
+    def _tell(self, text: str) -> None:
+        """Progress, for a person who watches."""
+        if sys.stderr.isatty():
+            self.stderr.write(text)
+
+    def _stories(self, window_end) -> None:
+        for story in STORIES:
+            start, end = story.span(window_end)
+            self.stdout.write(f"  {start:%Y-%m-%d %H:%M} to {end:%m-%d %H:%M} UTC  {story.title}")
+
+    def _status(self, **_):
+        status = load.status()
+        if status.window_end is None:
+            self.stdout.write("No demo data. Make it with: manage.py demo create")
+            return
+        for slug, events, first, last in status.teams:
+            span = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC" if events else "none"
+            self.stdout.write(f"{slug:10} {events:>10,} events  {span}")
+        self.stdout.write(f"{status.changes} change markers. Planted stories:")
+        self._stories(status.window_end)
+
+    def _remove(self, *, yes, **_):
+        if not load.status().teams:
+            self.stdout.write("No demo data.")
+            return
+        if not yes and input("Remove the demo teams, their events, keys and people? [y/N] ").strip().lower() != "y":
+            raise CommandError("Nothing was removed.")
+        self.stdout.write(f"Removed the demo: {load.remove(label='manage.py demo remove'):,} events.")
+
+    def _live(self, *, every, length, **_):
+        window_end = load.window_end()
+        if window_end is None:
+            raise CommandError("No demo data to go on from. Make it with: manage.py demo create")
+        stop = time.monotonic() + length if length else math.inf
+        since = {team: load.missing_since(team, timezone.now()) for team in create_demo_teams()}
+        while time.monotonic() < stop:
+            for team in since:
+                until = timezone.now()
+                load.fill(team=team, since=since[team], until=until, window_end=window_end)
+                since[team] = until
+            time.sleep(every)
