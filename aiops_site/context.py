@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from accounts.access import visible_teams
 
 THEMES = (("system", "System"), ("light", "Light"), ("dark", "Dark"))
 
@@ -70,6 +73,7 @@ class Frame:
     profile_url: str
     sign_out_url: str
     query: str
+    teams: list[tuple[str, str]]
     themes: tuple[tuple[str, str], ...] = THEMES
     phone: list[Link] = field(default_factory=list)
     more: list[Link] = field(default_factory=list)
@@ -102,6 +106,12 @@ def theme_of(request: HttpRequest) -> str:
     return "system"
 
 
+def teams_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """(slug, name) of the teams the viewer may switch between."""
+    user = getattr(request, "user", None)
+    return list(visible_teams(user).values_list("slug", "name")) if user and user.is_authenticated else []
+
+
 def frame(request: HttpRequest) -> dict[str, Frame]:
     """Context processor: `frame` with navigation, theme, zone and search."""
     nav = [(title, found) for title, entries in NAV if (found := links(entries, request.path))]
@@ -115,6 +125,7 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
             profile_url=address("profile"),
             sign_out_url=address("account_logout"),
             query=request.GET.get("q", ""),
+            teams=SimpleLazyObject(lambda: teams_of(request)),
             phone=[link for link in flat if link.phone],
             more=[link for link in flat if not link.phone],
         )

@@ -11,6 +11,14 @@ from aiops_site.charts.colours import colours, tone
 
 Value = Decimal | float | int | None
 X = datetime | str
+# The names of bucket widths, as the metric query and the pages' scope say them.
+STEPS = {
+    "minute": timedelta(minutes=1),
+    "5min": timedelta(minutes=5),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
 Kind = Literal["line", "bar", "area", "band"]
 
 
@@ -73,7 +81,7 @@ class Chart:
     series: list[Series]
     tz: tzinfo = UTC
     x: Literal["time", "category"] = "time"
-    step: timedelta | None = None  # bucket width: where a click's drill-down ends, and the width of hatched spans
+    step: timedelta | str | None = None  # bucket width, also by name ("hour"): where a click's drill-down ends
     start: datetime | None = None  # x range; give stacked charts the same
     end: datetime | None = None
     markers: list[Marker] = field(default_factory=list)
@@ -102,6 +110,11 @@ class Chart:
     def drawn(self) -> list[Series]:
         """The series without those of the previous period."""
         return [s for s in self.series if not s.previous]
+
+    @property
+    def width(self) -> timedelta | None:
+        """The bucket width as a length of time."""
+        return STEPS[self.step] if isinstance(self.step, str) else self.step
 
     @property
     def empty(self) -> bool:

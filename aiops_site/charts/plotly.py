@@ -33,7 +33,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         "layout": layout(chart, bool(labels)),
         "meta": {
             "drill": chart.drill_url,
-            "step": chart.step.total_seconds() if chart.step else None,
+            "step": chart.width.total_seconds() if chart.width else None,
             "markers": [{"label": m.label, "url": m.url} for m in chart.markers],
             "labels": labels,
         },

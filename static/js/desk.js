@@ -26,20 +26,14 @@
     } else if (event.key === "p") toggleLive();
   });
 
-  // ---- filters: selects apply at once; empty and overruled fields stay out of the URL ---------------------------
+  // ---- filters: selects apply at once; what is empty stays out of the URL ---------------------------
   document.addEventListener("change", (event) => {
     if (event.target.matches?.("[data-apply]")) event.target.form.requestSubmit();
   });
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches("[data-filters]")) return;
-    const choice = event.submitter?.name === "range" ? event.submitter.value : null;
-    const kept = form.querySelector("[data-range]");
-    if (choice && kept) kept.disabled = true;
-    const custom = (choice ?? kept?.value ?? "custom") === "custom";
-    for (const field of all("[data-custom]", form)) field.disabled = !custom;
-    for (const field of all("input, select", form)) if (field.value === "") field.disabled = true;
-    for (const empty of all('select[name="compare"]', form)) if (empty.value === "none") empty.disabled = true;
+    for (const field of all("input, select", form)) if (field.value === (field.dataset.default ?? "")) field.disabled = true;
   });
   addEventListener("pageshow", (event) => {
     if (event.persisted) all("[data-filters] :disabled").forEach((field) => (field.disabled = false));
