@@ -25,15 +25,21 @@ FEW = 100
 
 def pack_values(values: list[int]) -> bytes:
     """The packed histogram of some milliseconds (at least one)."""
-    if len(values) < FEW:  # where numpy's set-up costs more than the work
-        per_bucket = sorted(Counter(bisect_left(BOUNDS, value) for value in values).items())
-        return b"".join(_ENTRY.pack(bucket, count) for bucket, count in per_bucket)
+    if len(values) < FEW:
+        return _pack_few(Counter(bisect_left(BOUNDS, value) for value in values))
     return _pack(np.bincount(np.searchsorted(_BOUNDS, np.array(values))))
 
 
 def compact(packed: bytes) -> bytes:
     """The same histogram with one entry per bucket, in order."""
-    return packed if len(packed) <= ENTRY.itemsize else _pack(counts(packed))
+    if len(packed) <= ENTRY.itemsize:
+        return packed
+    if len(packed) < FEW * ENTRY.itemsize:
+        total: Counter[int] = Counter()
+        for bucket, count in _ENTRY.iter_unpack(packed):
+            total[bucket] += count
+        return _pack_few(total) if max(total.values()) <= _LARGEST else _pack(counts(packed))
+    return _pack(counts(packed))
 
 
 def counts(packed: bytes) -> np.ndarray:
@@ -49,6 +55,11 @@ def quantile(packed: bytes | None, q: float) -> float | None:
     cumulated = np.cumsum(counts(packed))
     bucket = int(np.searchsorted(cumulated, max(np.ceil(q * cumulated[-1]), 1)))
     return 1.0 if bucket == 0 else 2 * BOUNDS[bucket] / (GAMMA + 1)
+
+
+def _pack_few(per_bucket: Counter[int]) -> bytes:
+    """What `_pack` does, for so few entries that numpy's set-up would cost more than the work."""
+    return b"".join(_ENTRY.pack(bucket, count) for bucket, count in sorted(per_bucket.items()))
 
 
 def _pack(per_bucket: np.ndarray) -> bytes:
