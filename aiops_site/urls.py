@@ -10,3 +10,6 @@ urlpatterns = [
     path("accounts/", include("accounts.signin_urls")),
     path("settings/", include("accounts.urls")),
 ]
+
+# Says who can grant the missing right.
+handler403 = "accounts.views.errors.permission_denied"

@@ -34,7 +34,7 @@ def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(client):
     wrong = sign_in(client, password="wrong")
     unknown = sign_in(client, "nobody@desk.example")
     assert wrong.context["form"].errors == unknown.context["form"].errors
-    assert "Not saved yet" in wrong.content.decode()
+    assert "Not signed in" in wrong.content.decode()
 
 
 def test_an_inactive_person_cannot_sign_in(client):
