@@ -18,7 +18,7 @@ _PATH = "/api/v1/events"
 _TIMEOUT_S = 60
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_SHOWN_PROBLEMS = 5
+SHOWN_PROBLEMS = 5
 
 
 class Refused(Exception):
@@ -35,13 +35,13 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a batch; `problems` are the first rejections in words."""
+    """What became of a batch; `problems` are the first rejections, as the desk worded them."""
 
     accepted: int
     duplicates: int
     rejected: int
     retries: int = 0
-    problems: tuple[str, ...] = ()
+    problems: tuple[dict, ...] = ()
 
 
 class Delivery:
@@ -134,5 +134,6 @@ def _answer(status: int, text: bytes, count: int, retries: int) -> Answer:
         raise Refused(f"HTTP {status}: {text[:300].decode(errors='replace')}")
     # What the desk does not vouch for is not stored, however many rejections it lists.
     missing = count - accepted - duplicates
-    problems = tuple(msgspec.json.encode(problem).decode() for problem in rejected[:_SHOWN_PROBLEMS])
-    return Answer(accepted, duplicates, missing, retries, problems)
+    if missing < 0:
+        raise Refused(f"The answer counts {accepted + duplicates} events of {count} that were sent.")
+    return Answer(accepted, duplicates, missing, retries, tuple(rejected[:SHOWN_PROBLEMS]))

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from usage.replay.delivery import Answer
-
-_SHOWN_PROBLEMS = 5
+from usage.replay.delivery import SHOWN_PROBLEMS, Answer
 
 
 class State(msgspec.Struct):
@@ -68,13 +66,13 @@ class Tally:
         self.lock = threading.Lock()
         self.ahead: dict[int, Answer] = {}
         self.retries = 0
-        self.problems: list[str] = []
+        self.problems: list[dict] = []
 
     def acknowledge(self, number: int, answer: Answer) -> None:
         """Notes the answer to a batch."""
         with self.lock:
             self.retries += answer.retries
-            self.problems = (self.problems + list(answer.problems))[:_SHOWN_PROBLEMS]
+            self.problems = (self.problems + list(answer.problems))[:SHOWN_PROBLEMS]
             self.ahead[number] = answer
             while (following := self.ahead.pop(self.state.batches_done, None)) is not None:
                 self.state.add(following)
