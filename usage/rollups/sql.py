@@ -10,6 +10,7 @@ from typing import Literal
 from usage.measures import HISTOGRAMS, MEASURE_NAMES, MEASURES
 
 Family = Literal["", "tenant_"]
+_BOUNDS = "team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s"
 FAMILIES: tuple[Family, ...] = ("", "tenant_")
 
 
@@ -65,8 +66,11 @@ class Rollup:
             return [f"array_agg(e.{column}) FILTER (WHERE e.{column} IS NOT NULL)" for column in HISTOGRAMS]
         return [f"string_agg(e.{column}, '')" for column in HISTOGRAMS.values()]
 
+    def existing(self) -> str:
+        return f"SELECT FROM {self.target} WHERE {_BOUNDS}"
+
     def delete(self) -> str:
-        return f"DELETE FROM {self.target} WHERE team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s"
+        return f"DELETE FROM {self.target} WHERE {_BOUNDS}"
 
     def insert(self) -> str:
         """Put the temporary table into the target, adding to rows that are there."""

@@ -27,15 +27,27 @@ def roll_up(
     Runs in the caller's transaction.
     """
     parameters |= {"team": team, "start": start, "end": end}
-    cursor.execute(f"CREATE TEMP TABLE rollup_rows (LIKE {rollup.target}) ON COMMIT DROP")
     rows = list(_rows(cursor, rollup, condition, parameters))
-    with cursor.copy(f"COPY rollup_rows ({rollup.columns}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write(row)
     if replace:
         cursor.execute(rollup.delete(), parameters)
+    if replace or not _has_rows(cursor, rollup, parameters):
+        _copy(cursor, rollup.target, rollup, rows)
+        return
+    cursor.execute(f"CREATE TEMP TABLE rollup_rows (LIKE {rollup.target}) ON COMMIT DROP")
+    _copy(cursor, "rollup_rows", rollup, rows)
     cursor.execute(rollup.insert())
     cursor.execute("DROP TABLE rollup_rows")
+
+
+def _has_rows(cursor, rollup: Rollup, parameters: dict[str, Any]) -> bool:
+    cursor.execute(f"SELECT EXISTS ({rollup.existing()})", parameters)
+    return cursor.fetchone()[0]
+
+
+def _copy(cursor, table: str, rollup: Rollup, rows: list[bytes]) -> None:
+    with cursor.copy(f"COPY {table} ({rollup.columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write(row)
 
 
 def _rows(cursor, rollup: Rollup, condition: str, parameters: dict[str, Any]) -> Iterator[bytes]:
