@@ -3,9 +3,13 @@
 import gzip
 import io
 import json
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -172,6 +176,24 @@ def test_it_goes_on_where_it_was_after_giving_up(desk, azure_file, tmp_path):
     assert (second["resumed_after"], second["accepted"], second["duplicates"]) == (150, 400, 0)
     assert desk.requests - before == 5
     assert len(desk.stored) == 400
+
+
+def test_a_killed_replay_goes_on_and_stores_every_event_once(desk, azure_file, tmp_path):
+    command = [sys.executable, "manage.py", "replay", str(azure_file), "--url", desk.url, "--key", "k", "--batch", "20"]
+    command += ["--state", str(tmp_path / "state.json"), "--rate", "200"]
+    root = Path(__file__).resolve().parents[1]
+    first = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while len(desk.stored) < 100 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    assert 100 <= len(desk.stored) < 400
+    second = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
+    summary = json.loads(second.stdout)
+    assert len(desk.stored) == 400
+    assert summary["accepted"] + summary["duplicates"] == 400
+    assert summary["complete"]
 
 
 def test_a_state_of_other_options_is_refused(desk, azure_file, tmp_path):

@@ -37,6 +37,8 @@ def _end(text: str | None) -> datetime | str | None:
 class Command(BaseCommand):
     """Parses, runs, prints the summary as JSON; fails if anything was rejected or not acknowledged."""
 
+    # It speaks HTTP only, so it runs on a machine that has no database settings.
+    requires_system_checks = []
     help = "Replay LLM traces (ServeGen, Azure 2023, Mooncake) or a file of events through the HTTP ingest."
 
     def add_arguments(self, parser):
