@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import IO
 
 LEASH = Path(__file__).with_name("leash.py")
 LOG_BYTES = 5 * 1024**2
@@ -53,19 +54,20 @@ class Child:
         path = self.log_dir / f"{self.service.name}.log"
         self.log = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
 
-    def start(self) -> None:
+    def start(self, output: IO[bytes] | int = subprocess.PIPE) -> None:
         """Start the process in a session of its own: the terminal's Ctrl-C reaches the supervisor only."""
         leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(self.service.orphan_signal))]
         self.process = subprocess.Popen(
             [*leash, self.service.user or "", *self.service.command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=self.service.environment,
             cwd=self.service.cwd,
             start_new_session=True,
         )
-        os.set_blocking(self.process.stdout.fileno(), False)
+        if self.process.stdout:
+            os.set_blocking(self.process.stdout.fileno(), False)
         self.started_at, self.restart_at = time.monotonic(), None
 
     def send(self, signum: int) -> None:

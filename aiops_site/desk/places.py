@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOTS_SERVER_USER = "aiops_desk"
 LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
@@ -40,6 +41,11 @@ def add_system_user(name: str) -> None:
             f"PostgreSQL does not run as root, and the system user {name} could not be made. "
             f"Make it, run the desk as an ordinary user, or set DATABASE_URL."
         )
+
+
+def identity(user: str | None) -> dict[str, Any]:
+    """Arguments of subprocess that make the process `user` and nobody of root's groups; none for None."""
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
 
 
 def socket_directory(data_dir: Path, kind: str, socket_name: str) -> Path:

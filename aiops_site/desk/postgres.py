@@ -78,7 +78,8 @@ class EmbeddedPostgres:
         fresh.rename(self.cluster)
 
     def _run(self, command: list, text: str = "") -> None:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, cwd="/", user=self.user)
+        identity = places.identity(self.user)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, cwd="/", **identity)
         if done.returncode:
             raise PostgresError(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}")
 

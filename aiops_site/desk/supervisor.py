@@ -160,6 +160,15 @@ class Supervisor:
             self._drain(child)
 
 
+def wait_for(ready: Callable[[], bool], seconds: float) -> None:
+    """Wait until `ready()`. Raises TimeoutError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not ready within {seconds:.0f} seconds")
+        time.sleep(0.05)
+
+
 def select_readable(pipe) -> bool:
     """True when a read of `pipe` would return at once with bytes or the end."""
     with selectors.DefaultSelector() as once:
