@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from statistics import mean, median
 
+import msgspec
 import pytest
 from genai_prices import Usage, calc_price
 
@@ -13,6 +14,8 @@ from usage.demo.cast import EMBEDDING, FEATURES, MODELS, TEAMS, TENANTS
 from usage.demo.changes import CHANGES, markers, version
 from usage.demo.hours import events_between, events_of_hour
 from usage.demo.rhythm import home_shift
+from usage.ingest.checks import Window, event_problem
+from usage.ingest.shape import Event
 
 END = datetime(2026, 11, 18, 9, 24, tzinfo=UTC)
 START = END - timedelta(days=30)
@@ -107,6 +110,13 @@ def test_every_event_keeps_the_field_rules(made):
         assert len(event["event_id"]) <= 200
         assert at(event).tzinfo is not None
         assert None not in event.values()
+
+
+def test_the_ingest_takes_every_event(made):
+    window = Window(START - timedelta(days=1), END)
+    for event in msgspec.convert(made, list[Event]):
+        assert event_problem(event, "support") is None
+        assert window.problem(event.occurred_at) is None
 
 
 def test_every_request_has_one_entry_that_spans_its_stages(made):

@@ -39,7 +39,7 @@ class Outcome:
     """How a model call ended, as its request sees it."""
 
     status: str = "success"
-    error_type: str | None = None
+    error_type: str = ""
     http_status: int | None = 200
     fallback_from: str | None = None
     retries: int = 0

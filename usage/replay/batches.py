@@ -4,7 +4,7 @@ replay can go on at a number.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -23,13 +23,13 @@ class Batch:
     lines: list[bytes]
 
 
-def batches(traces: list[Iterable[Slice]], *, size: int, live: bool, limit: int | None) -> Iterator[Batch]:
+def batches(traces: Sequence[Iterable[Slice]], *, size: int, live: bool, limit: int | None) -> Iterator[Batch]:
     """Batches of at most `size` events. Live ones also end with each second of event time, so that nothing waits."""
     for number, group in enumerate(_groups(islice(_events(traces), limit), size, live)):
         yield Batch(number, *group)
 
 
-def _events(traces: list[Iterable[Slice]]) -> Iterator[tuple[float, int, bytes]]:
+def _events(traces: Sequence[Iterable[Slice]]) -> Iterator[tuple[float, int, bytes]]:
     for part in heapq.merge(*traces, key=lambda part: part.start):
         yield from zip(part.times, part.teams, part.lines, strict=True)
 

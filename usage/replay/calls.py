@@ -141,8 +141,8 @@ class Writer:
             _unless(ttft, failed),
             _unless(self._cached(calls), failed),
             _unless(calls.reasoning_tokens, failed),
-            np.where(failed, _ERROR_TYPES[error], None).tolist(),
-            np.where(code == 0, None, code).tolist(),
+            _unless(_ERROR_TYPES[error], ~failed),
+            _unless(code, code == 0),
             text["cost_center"],
         ]
 
@@ -174,6 +174,10 @@ def _moments(times: np.ndarray) -> list[str]:
     return np.datetime_as_string(stamps, unit="ms", timezone="UTC").tolist()
 
 
-def _unless(tokens: np.ndarray | None, failed: np.ndarray) -> list:
-    """Token counts, absent where the call failed or the trace has none."""
-    return [None] * len(failed) if tokens is None else np.where(failed, None, tokens).tolist()
+def _unless(values: np.ndarray | None, absent: np.ndarray) -> list:
+    """The values as a list with None where `absent`; all None if the trace has no such values."""
+    if values is None:
+        return [None] * len(absent)
+    kept = values.astype(object)
+    kept[absent] = None
+    return kept.tolist()

@@ -218,7 +218,7 @@ class Replay:
         """Where a trace lands on the clock, and what about it is made up."""
         return {
             "trace": trace.name,
-            "first": datetime.fromtimestamp(float(shift(trace.start)), UTC).isoformat(timespec="milliseconds"),
-            "last": datetime.fromtimestamp(float(shift(trace.end)), UTC).isoformat(timespec="milliseconds"),
+            "first": datetime.fromtimestamp(shift(trace.start), UTC).isoformat(timespec="milliseconds"),
+            "last": datetime.fromtimestamp(shift(trace.end), UTC).isoformat(timespec="milliseconds"),
             "made_up": [] if isinstance(trace, Events) else list(MADE_UP),
         }

@@ -1,8 +1,11 @@
 """Where a trace lands on the clock."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+Seconds = TypeVar("Seconds", float, np.ndarray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,5 +16,5 @@ class TimeShift:
     wall: float
     speed: float = 1.0
 
-    def __call__(self, seconds: np.ndarray) -> np.ndarray:
+    def __call__(self, seconds: Seconds) -> Seconds:
         return self.wall + (seconds - self.source) / self.speed

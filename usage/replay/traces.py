@@ -1,6 +1,6 @@
 """Which trace a file is: told by its first line, not by its name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +11,6 @@ from usage.replay.servegen import ServeGen
 from usage.replay.shift import TimeShift
 from usage.replay.single import azure, mooncake
 
-_READERS = {
-    "model,client,window_start_s,requests": ServeGen,
-    "TIMESTAMP,ContextTokens,GeneratedTokens": azure,
-    "timestamp_ms,input_tokens,output_tokens": mooncake,
-}
 # Files that belong to servegen_requests and are read with it.
 _COMPANIONS = ("category,model,client", "model,client,period_start_s")
 
@@ -36,9 +31,16 @@ class Trace(Protocol):
         """Events in slices that are in time order; `ids` begins each event id."""
 
 
+_READERS: dict[str, Callable[..., Trace]] = {
+    "model,client,window_start_s,requests": ServeGen,
+    "TIMESTAMP,ContextTokens,GeneratedTokens": azure,
+    "timestamp_ms,input_tokens,output_tokens": mooncake,
+}
+
+
 def open_traces(paths: list[Path], *, events: int | None, seed: str, teams: int) -> list[Trace]:
     """A trace for each file. `events` is the wanted number for each of them (None: as the trace has it)."""
-    found = []
+    found: list[Trace] = []
     for path in paths:
         first = _first_line(path)
         if first.startswith("{"):
