@@ -47,8 +47,9 @@ class TeamForm(forms.ModelForm):
         labels = {"slug": "Short name", "cost_center": "Cost centre"}
         help_texts = {
             "slug": "Used in addresses and in the API, and cannot be changed: lower-case letters, digits, hyphens.",
-            "cost_center": "Optional; spend can be grouped by it.",
+            "cost_center": "Spend can be grouped by it.",
         }
+        error_messages = {"slug": {"unique": "There is a team with this short name already."}}
 
     def clean_slug(self):
         slug = self.cleaned_data["slug"]
@@ -98,7 +99,7 @@ class ApiKeyForm(forms.Form):
     environment = forms.CharField(
         max_length=64,
         required=False,
-        help_text="Optional, e.g. prod. Events sent with this key get this environment; empty: each event says it.",
+        help_text="E.g. prod. Events sent with this key get this environment; empty: each event says it.",
     )
 
 
