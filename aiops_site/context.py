@@ -87,14 +87,15 @@ def address(url_name: str) -> str:
         return ""
 
 
-def is_current(url: str, path: str) -> bool:
-    """Whether `path` is the page at `url` or below it; the front page is only itself."""
-    return path == url if url == "/" else path.startswith(url)
+def current_url(path: str) -> str:
+    """The entry that `path` belongs to: the longest address it starts with; the front page is only itself."""
+    urls = [address(entry.url_name) for _, entries in NAV for entry in entries]
+    return max((u for u in urls if u and (path == u if u == "/" else path.startswith(u))), key=len, default="")
 
 
-def links(entries: tuple[Entry, ...], path: str) -> list[Link]:
+def links(entries: tuple[Entry, ...], current: str) -> list[Link]:
     found = [(entry, address(entry.url_name)) for entry in entries]
-    return [Link(e.label, url, e.icon, e.phone, is_current(url, path)) for e, url in found if url]
+    return [Link(e.label, url, e.icon, e.phone, url == current) for e, url in found if url]
 
 
 def theme_of(request: HttpRequest) -> str:
@@ -114,7 +115,8 @@ def teams_of(request: HttpRequest) -> list[tuple[str, str]]:
 
 def frame(request: HttpRequest) -> dict[str, Frame]:
     """Context processor: `frame` with navigation, theme, zone and search."""
-    nav = [(title, found) for title, entries in NAV if (found := links(entries, request.path))]
+    current = current_url(request.path)
+    nav = [(title, found) for title, entries in NAV if (found := links(entries, current))]
     flat = [link for _, group in nav for link in group]
     return {
         "frame": Frame(

@@ -24,11 +24,19 @@ def wave(hour: int, low: float, high: float, shift: float = 0) -> float:
     return low + (high - low) * (1 + sin((hour - 8 + shift) * pi / 12)) / 2
 
 
+def hourly(name: str, value, **look) -> Series:
+    """A series of the day: `value` of each hour."""
+    return Series(name, [(t, value(h)) for h, t in enumerate(HOURS)], **look)
+
+
 def latency() -> Chart:
-    slow = {h: 2.6 for h in range(17, 21)}
+    slow = dict.fromkeys(range(17, 21), 2.6)
     lines = [(name, scale) for name, scale in (("p50", 1), ("p95", 2.7), ("p99", 5.2))]
     series = [
-        Series(name, [(t, None if h in (5, 6) else wave(h, 380, 520) * scale * slow.get(h, 1)) for h, t in enumerate(HOURS)])
+        Series(
+            name,
+            [(t, None if h in (5, 6) else wave(h, 380, 520) * scale * slow.get(h, 1)) for h, t in enumerate(HOURS)],
+        )
         for name, scale in lines
     ]
     before = Series("p95, week before", [(t, wave(h, 400, 520) * 2.6) for h, t in enumerate(HOURS)], previous=True)
@@ -53,35 +61,31 @@ def latency() -> Chart:
 
 def spend() -> Chart:
     models = [("gpt-4o", 6), ("claude-sonnet-4", 4.2), ("gpt-4o-mini", 1.3), ("gemini-2.0-flash", 0.8)]
-    series = [
-        Series(n, [(t, Decimal(str(round(wave(h, 1, 3) * k, 7)))) for h, t in enumerate(HOURS)], kind="bar")
-        for n, k in models
-    ]
-    return Chart("spend", "gpt-4o is half of the spend, and rises", "USD", series, stacked=True, drill_url="/events/", **TIMES)
+    series = [hourly(n, lambda h, k=k: Decimal(str(round(wave(h, 1, 3) * k, 7))), kind="bar") for n, k in models]
+    return Chart(
+        "spend", "gpt-4o is half of the spend, and rises", "USD", series, stacked=True, drill_url="/events/", **TIMES
+    )
 
 
 def rate() -> Chart:
-    now = Series("Today", [(t, wave(h, 90, 410) * (0.4 if h > 18 else 1)) for h, t in enumerate(HOURS)], tone="accent")
-    band = Series(
-        "Expected", [(t, (wave(h, 70, 360), wave(h, 120, 460))) for h, t in enumerate(HOURS)], kind="band", tone="accent"
-    )
+    now = hourly("Today", lambda h: wave(h, 90, 410) * (0.4 if h > 18 else 1), tone="accent")
+    band = hourly("Expected", lambda h: (wave(h, 70, 360), wave(h, 120, 460)), kind="band", tone="accent")
     marks = [Marker(HOURS[17] - timedelta(minutes=12), "search-assist 4.2.0", "/changes/1/")]
-    return Chart("rate", "Requests fell to 40 % at 07:00", "requests", [now, band], height="small", markers=marks, **TIMES)
+    title = "Requests fell to 40 % at 07:00"
+    return Chart("rate", title, "requests", [now, band], height="small", markers=marks, **TIMES)
 
 
 def errors() -> Chart:
-    kinds = [("timeout", 0.004), ("rate_limit", 0.011), ("tool_failure", 0.022)]
-    series = [
-        Series(n, [(t, wave(h, 0, k) + (k * 2 if h > 17 and n != "timeout" else 0)) for h, t in enumerate(HOURS)])
-        for n, k in kinds
-    ]
-    return Chart("errors", "Tool failures are the largest kind", "%", series, height="small", drill_url="/events/", **TIMES)
+    kinds = [("timeout", 0.004, 0), ("rate_limit", 0.011, 2), ("tool_failure", 0.022, 2)]
+    series = [hourly(n, lambda h, k=k, more=more: wave(h, 0, k) + (k * more if h > 17 else 0)) for n, k, more in kinds]
+    title = "Tool failures are the largest kind"
+    return Chart("errors", title, "%", series, height="small", drill_url="/events/", **TIMES)
 
 
 def tokens() -> Chart:
     series = [
-        Series("input", [(t, wave(h, 1e6, 9e6)) for h, t in enumerate(HOURS)], kind="area"),
-        Series("output", [(t, wave(h, 2e5, 2e6)) for h, t in enumerate(HOURS)], kind="area"),
+        hourly("input", lambda h: wave(h, 1e6, 9e6), kind="area"),
+        hourly("output", lambda h: wave(h, 2e5, 2e6), kind="area"),
     ]
     return Chart("tokens", "Input is four fifths of all tokens", "tokens", series, stacked=True, **TIMES)
 
@@ -109,10 +113,22 @@ ROWS = [
 ]
 
 
+CURL = """curl -X POST https://desk.example/api/v1/events \\
+  -H 'Authorization: Bearer KEY' \\
+  -d '{"model": "gpt-4o"}'"""
+
+
 def gallery(request) -> HttpResponse:
     """Every component with figures like those of a day."""
     messages.success(request, "Price saved. 1,204 events are re-priced in the background.")
-    ratios = [0.9991, 0.9987, 0.9999, 1, 0.998, None, None, 0.999, 0.997, 0.9996] * 9 + [0.991, 0.94, 0.86, 0.93, 0.985, 0.999]
+    ratios = [0.9991, 0.9987, 0.9999, 1, 0.998, None, None, 0.999, 0.997, 0.9996] * 9 + [
+        0.991,
+        0.94,
+        0.86,
+        0.93,
+        0.985,
+        0.999,
+    ]
     slots = [Slot(HOURS[0] + timedelta(minutes=15 * i), r, "/events/") for i, r in enumerate(ratios)]
     context = {
         "scope": Scope.from_request(request),
@@ -128,7 +144,7 @@ def gallery(request) -> HttpResponse:
         "cost": Decimal("847.2300417"),
         "cost_before": Decimal("756.1"),
         "tabs": [("Overview", "#", True), ("Members", "#", False), ("API keys", "#", False)],
-        "curl": "curl -X POST https://desk.example/api/v1/events \\\n  -H 'Authorization: Bearer KEY' \\\n  -d '{\"model\": \"gpt-4o\"}'",
+        "curl": CURL,
     }
     return render(request, "frame_gallery.html", context)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 from aiops_site import formats
@@ -19,11 +20,16 @@ DASHES = {"": "solid", "dot": "dot", "dash": "dash"}
 HOVER = {"bgcolor": "var(--surface)", "bordercolor": "var(--line-strong)", "font": {"color": "var(--text)"}}
 MAX_DIRECT = 4  # direct labels at the line's end; with more lines the key above the chart says it
 LABEL_GAP = 15  # px between two direct labels
-TICKS = {"USD": {"tickprefix": "$"}, "%": {"tickformat": ".3~p"}, "ms": {}}
+# The second line stands only where it changes.
+DATES = [
+    {"dtickrange": [None, 86_399_999], "value": "%H:%M\n%a %-d %b"},
+    {"dtickrange": [86_400_000, 86_400_000 * 27], "value": "%-d %b\n%Y"},
+    {"dtickrange": [86_400_000 * 27, None], "value": "%b\n%Y"},
+]
 
 
 def figure(chart: Chart) -> dict[str, Any]:
-    """{data, layout, meta}: `meta` is for our script (drill-down address, bucket width, direct labels)."""
+    """{data, layout, meta}: `meta` is for our script (drill-down address, bucket width in s, direct labels)."""
     colour = chart.colour_of()
     data = [trace for s in ordered(chart.series) for trace in traces(s, colour[s.name], chart)]
     data += [hatch(chart, start, end) for start, end in chart.unknown]
@@ -34,7 +40,6 @@ def figure(chart: Chart) -> dict[str, Any]:
         "meta": {
             "drill": chart.drill_url,
             "step": chart.width.total_seconds() if chart.width else None,
-            "markers": [{"label": m.label, "url": m.url} for m in chart.markers],
             "labels": labels,
         },
     }
@@ -149,7 +154,7 @@ def layout(chart: Chart, labelled: bool) -> dict[str, Any]:
     """Margins, axes, rules; nothing that the caption already says."""
     base = {
         "height": HEIGHTS[chart.height],
-        "margin": {"l": 52, "r": 92 if labelled else 12, "t": 22 if chart.markers else 8, "b": 26},
+        "margin": {"l": 52, "r": 92 if labelled else 12, "t": 22 if chart.markers else 8, "b": 36},
         "font": {"size": 11, "color": "var(--soft)"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -177,18 +182,60 @@ def x_axis(chart: Chart) -> dict[str, Any]:
     axis |= {"ticklen": 4, "fixedrange": True, "automargin": False}
     if chart.x == "category":
         return axis | {"type": "category"}
-    axis |= {"type": "date", "hoverformat": "%a %d %b %H:%M", "nticks": 8}
+    axis |= {"type": "date", "hoverformat": "%a %-d %b %H:%M", "nticks": 8, "tickformatstops": DATES}
     if chart.start and chart.end:
         axis["range"] = [wall_clock(chart.start, chart), wall_clock(chart.end, chart)]
     return axis
 
 
 def y_axis(chart: Chart) -> dict[str, Any]:
-    axis = {"gridcolor": "var(--grid)", "zeroline": False, "fixedrange": True, "nticks": 5, "automargin": False}
-    axis |= {"tickformat": "~s"} | TICKS.get(chart.unit, {"tickprefix": "$"} if chart.unit.startswith("USD") else {})
+    """An axis whose ticks are written like every other figure of the desk; Plotly's own where values are below 0."""
+    axis = {"gridcolor": "var(--grid)", "zeroline": False, "fixedrange": True, "automargin": False}
+    lowest, highest = min(chart.values(), default=0.0), top(chart)
     if chart.log_y:
-        return axis | {"type": "log", "dtick": "D2" if chart.height != "small" else 1}
-    return axis | {"rangemode": "tozero"}
+        return axis | {"type": "log"} | labelled(log_ticks(lowest, highest), chart.unit)
+    if lowest < 0 or not highest:
+        return axis | {"rangemode": "tozero", "nticks": 5, "zeroline": True, "zerolinecolor": "var(--line-strong)"}
+    ticks = linear_ticks(highest, 3 if chart.height == "small" else 5)
+    return axis | {"range": [0, max(highest * 1.04, ticks[-1])]} | labelled(ticks, chart.unit)
+
+
+def labelled(ticks: list[float], unit: str) -> dict[str, Any]:
+    return {"tickmode": "array", "tickvals": ticks, "ticktext": [axis_text(tick, unit) for tick in ticks]}
+
+
+def axis_text(tick: float, unit: str) -> str:
+    """A tick in its unit, without the words that the head of the chart already says and without cents of 0."""
+    if unit.startswith("USD"):
+        return "$0" if not tick else formats.money(tick).removesuffix(".00")
+    return formats.figure(tick, unit) if unit in formats.UNITS and tick else formats.compact(tick)
+
+
+def top(chart: Chart) -> float:
+    """The highest point drawn: of stacked series the highest sum."""
+    highest = max(chart.values(), default=0.0)
+    if chart.stacked:
+        sums: dict[Any, float] = {}
+        for x, y in (point for s in chart.drawn if s.kind != "band" for point in s.points):
+            sums[x] = sums.get(x, 0.0) + (drawn(y) or 0.0)
+        highest = max(highest, *sums.values())
+    return max([highest, *(drawn(t.value) or 0.0 for t in chart.thresholds)])
+
+
+def linear_ticks(highest: float, about: int) -> list[float]:
+    """0 and multiples of 1, 2, 2.5 or 5 × 10ⁿ up to `highest`, about so many."""
+    power = 10.0 ** floor(log10(highest / about))
+    step = next(power * n for n in (1, 2, 2.5, 5, 10) if power * n * about >= highest * 0.999)
+    return [float(f"{step * n:.6g}") for n in range(int(highest / step + 0.001) + 1)]
+
+
+def log_ticks(lowest: float, highest: float) -> list[float]:
+    """1, 2 and 5 × 10ⁿ between the values; powers of ten alone over more than three decades."""
+    low, high = (max(lowest, 1e-9), max(highest, 1e-9))
+    factors = (1, 2, 5) if log10(high / low) <= 3 else (1,)
+    powers = range(floor(log10(low)), floor(log10(high)) + 1)
+    ticks = [float(f"{n * 10.0**p:.6g}") for p in powers for n in factors if low * 0.8 <= n * 10.0**p <= high * 1.25]
+    return ticks or [low, high]
 
 
 def threshold_rule(threshold: Threshold) -> dict[str, Any]:
@@ -230,7 +277,6 @@ def spaced(chart: Chart) -> list[Marker]:
 
 def marker_label(marker: Marker, chart: Chart) -> dict[str, Any]:
     label = marker.label if len(marker.label) <= 24 else f"{marker.label[:23]}…"
-    text = f'<a href="{safe(marker.url)}">{safe(label)}</a>' if marker.url.startswith("/") else safe(label)
     late = chart.start and chart.end and marker.at > chart.start + (chart.end - chart.start) * 0.85
     return {
         "x": wall_clock(marker.at, chart),
@@ -238,8 +284,10 @@ def marker_label(marker: Marker, chart: Chart) -> dict[str, Any]:
         "yref": "paper",
         "yanchor": "bottom",
         "xanchor": "right" if late else "left",
-        "text": text,
+        "text": safe(label),
         "hovertext": safe(marker.label),
+        "name": marker.url,  # where a click leads; a link inside the text would need an inline style
+        "captureevents": bool(marker.url),
         "showarrow": False,
         "font": {"size": 11, "color": "var(--soft)"},
     }
@@ -252,8 +300,7 @@ def direct_labels(chart: Chart, colour: dict[str, str]) -> list[dict[str, Any]]:
     ends = {s.name: drawn(s.last) for s in lines}
     if not fits or None in ends.values() or any(len(name) > 13 for name in ends):
         return []
-    top = max(chart.values(), default=0.0)
-    pixels = sorted(v / top * (HEIGHTS[chart.height] - 50) for v in ends.values()) if top else [0.0] * len(ends)
+    pixels = sorted(v / (top(chart) or 1) * (HEIGHTS[chart.height] - 60) for v in ends.values())
     if any(b - a < LABEL_GAP for a, b in pairwise(pixels)):
         return []
     return [

@@ -83,7 +83,7 @@ class Strip:
     """For components/strip_24h.html: cells, the ticks under them, and what the picture says in words."""
 
     cells: list[Cell]
-    ticks: list[tuple[float, str]]
+    ticks: list[str]
     label: str
     summary: str
 
@@ -102,9 +102,15 @@ def heat_strip(
         Cell(round(i * width, 2), round(width - 1, 2), tone_of(s.ratio, good, bad), slot_title(s, tz), s.url)
         for i, s in enumerate(slots)
     ]
-    every = max(len(slots) // 6, 1)
-    ticks = [(round(i * width, 1), f"{slots[i].start.astimezone(tz):%H:%M}") for i in range(0, len(slots), every)]
-    return Strip(cells, ticks, label, summary(slots, tz, good))
+    return Strip(cells, strip_ticks(slots, tz), label, summary(slots, tz, good))
+
+
+def strip_ticks(slots: Sequence[Slot], tz: tzinfo) -> list[str]:
+    """Seven wall-clock times evenly from the first slot's start to the last slot's end."""
+    if len(slots) < 2:
+        return []
+    start, width = slots[0].start, slots[1].start - slots[0].start
+    return [f"{(start + width * len(slots) * part / 6).astimezone(tz):%H:%M}" for part in range(7)]
 
 
 def tone_of(ratio: Value, good: float, bad: float) -> str:

@@ -68,8 +68,6 @@
     const text = payload(figure);
     const library = await loadPlotly();
     const spec = JSON.parse(text);
-    const key = figure.querySelector("[data-key]");
-    key?.toggleAttribute("data-direct", spec.meta.labels.length > 0);
     const width = Math.floor(plot.clientWidth - 8);
     if (width <= 0) return;
     await library.react(plot, resolved(spec.data), shaped(spec, width), { displayModeBar: false, responsive: false, displaylogo: false, scrollZoom: false, doubleClick: false, locale: "en" });
@@ -77,11 +75,11 @@
     plot.drawnWidth = width;
     plot.toggleAttribute("data-clickable", Boolean(spec.meta.drill));
     if (!plot.wired) wire(figure, plot);
-    for (const button of figure.querySelectorAll("[data-png], [data-csv]")) button.hidden = false;
   }
 
   function wire(figure, plot) {
     plot.wired = true;
+    plot.on("plotly_clickannotation", ({ annotation }) => annotation.name?.startsWith("/") && location.assign(annotation.name));
     plot.on("plotly_click", (event) => drill(JSON.parse(payload(figure)).meta, event.points[0]));
   }
 

@@ -50,13 +50,15 @@
   });
 
   // ---- copy ----------------------------------------------------------------------------------------------------
-  const showCopy = () => all("[data-copy]").forEach((button) => (button.hidden = !navigator.clipboard));
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
     const word = button.querySelector("[data-copy-word]");
-    await navigator.clipboard.writeText(button.closest(".code").querySelector("code").textContent);
-    word.textContent = "Copied";
+    const code = button.closest(".code").querySelector("code");
+    // Without TLS there is no clipboard: then the text is selected, ready for the keys.
+    if (navigator.clipboard) await navigator.clipboard.writeText(code.textContent);
+    else getSelection().selectAllChildren(code);
+    word.textContent = navigator.clipboard ? "Copied" : "Selected";
     setTimeout(() => (word.textContent = "Copy"), 1600);
   });
 
@@ -171,7 +173,5 @@
     if (!document.hidden) for (const time of all("time[data-ago]")) time.textContent = agoText(time.dateTime);
   }, 10_000);
 
-  document.addEventListener("htmx:after:swap", showCopy);
-  showCopy();
   document.querySelector("[data-focus]")?.focus();
 })();
