@@ -56,6 +56,10 @@ class Status:
     changes: int
 
 
+class DemoRefused(Exception):
+    """The ingest refused an event of the demo: the generator and the field rules have grown apart."""
+
+
 def create(*, now: datetime, volume: float = 1.0, tell: Callable[[str], None] = print) -> Made:
     """Makes the demo, or brings an existing one up to now. Safe to run twice, and after a run that was broken off.
 
@@ -82,9 +86,14 @@ def missing_since(team: Team, now: datetime) -> datetime:
 def fill(*, team: Team, since: datetime, until: datetime, window_end: datetime, volume: float = 1.0) -> int:
     """Adds the events that are over in [since, until); returns how many were new."""
     made = events_between(since, until, window_end, team=team.slug, volume=volume)
-    return sum(
-        record_events(team=team, environment="", api_key_id=None, events=batch).accepted for batch in _batches(made)
-    )
+    return sum(_store(team, batch) for batch in _batches(made))
+
+
+def _store(team: Team, batch: list[dict]) -> int:
+    outcome = record_events(team=team, environment="", api_key_id=None, events=batch)
+    if outcome.rejected_count:
+        raise DemoRefused(f"{outcome.rejected_count} demo events were refused, the first: {outcome.rejected[0]}")
+    return outcome.accepted
 
 
 def _batches(events: Iterator[dict]) -> Iterator[list[dict]]:
