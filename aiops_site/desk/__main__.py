@@ -19,7 +19,7 @@ from aiops_site.desk.supervisor import ServiceFailed, StopRequested, Supervisor
 from aiops_site.desk.valkey import EmbeddedValkey
 
 READY_SECONDS = 60.0
-FIRST_ACCOUNT = "Make the first account: .venv/bin/python manage.py createadmin --email you@example.com\n"
+FIRST_ACCOUNT = "Make the first account: .venv/bin/python manage.py createadmin --email you@example.com"
 
 
 class Desk:
@@ -33,6 +33,7 @@ class Desk:
         self.host = "localhost" if self.bind in ("127.0.0.1", "0.0.0.0", "::", "::1") else self.bind  # noqa: S104
         self.url = f"http://{self.host}:{self.port}/"
         self.ready = False
+        self.logins = ""  # of the demo's people, where there is a demo
 
     def check(self) -> None:
         """Refuse what cannot work, cheapest and clearest first; takes the lock. Raises Refusal."""
@@ -74,29 +75,34 @@ class Desk:
         return server.url
 
     def prepare(self, supervisor: Supervisor) -> None:
-        """Static files and migrations side by side, then demo data on the first start."""
+        """Static files and migrations side by side, then the demo data."""
         static = supervisor.begin(
             services.manage("static", ["collectstatic", "--noinput", "-v0"], self.environ, quiet=True)
         )
         supervisor.finish(supervisor.begin(services.manage("migrate", ["migrate", "--noinput", "-v0"], self.environ)))
         supervisor.finish(static)
-        if self.wants_demo():
-            self.create_demo(supervisor)
+        self.prepare_demo(supervisor)
 
-    def wants_demo(self) -> bool:
-        """DEMO=1 and DEMO=0 decide; otherwise a database made by this desk gets demo data at its first start."""
+    def prepare_demo(self, supervisor: Supervisor) -> None:
+        """Make the demo data in a database of ours at its first start, and bring it up to now at later ones.
+
+        DEMO=1 makes it anywhere, DEMO=0 leaves it alone. What the command reports (logins) is shown at the end.
+        """
         choice, wanted = os.environ.get("DEMO", ""), self.data_dir / "demo.wanted"
         if choice == "0":
             wanted.unlink(missing_ok=True)
-        return choice == "1" or wanted.exists()
-
-    def create_demo(self, supervisor: Supervisor) -> None:
-        """Make the demo data and keep what the command reports (logins) for this and later starts."""
-        self.console.say("Making demo data (DEMO=0 leaves it out) …")
-        step = supervisor.begin(services.manage("demo", ["demo", "create"], self.environ, quiet=True))
-        supervisor.finish(step)
-        environment.write_private(self.data_dir / "demo.txt", "\n".join(step.tail) + "\n")
-        (self.data_dir / "demo.wanted").unlink(missing_ok=True)
+            return
+        create = ["demo", "create"] if choice == "1" or wanted.exists() else ["demo", "create", "--if-present"]
+        if "--if-present" not in create:
+            self.console.say("Making demo data, about half a minute (DEMO=0 leaves it out) …")
+        step = supervisor.begin(services.manage("demo", create, self.environ, quiet=True))
+        try:
+            supervisor.finish(step)
+        except ServiceFailed as problem:
+            self.console.say(f"The desk goes on without demo data; the next start tries again. {problem}")
+            return
+        self.logins = "\n".join(step.tail)
+        wanted.unlink(missing_ok=True)
 
     def start_processes(self, supervisor: Supervisor) -> None:
         """Start web, workers and beat, and wait until the web server says it is ready."""
@@ -104,6 +110,8 @@ class Desk:
         for queue in services.QUEUES:
             supervisor.start(services.worker(queue, self.environ))
         supervisor.start(services.beat(self.data_dir, self.environ))
+        if self.logins:
+            supervisor.start(services.demo(self.environ))
         supervisor.wait_until(self.answers, "The web server", READY_SECONDS)
 
     def answers(self) -> bool:
@@ -121,9 +129,8 @@ class Desk:
         """Say where the desk is and how to get in."""
         self.ready = True
         self.write_state(supervisor)
-        demo = self.data_dir / "demo.txt"
-        logins = demo.read_text() if demo.exists() else FIRST_ACCOUNT
-        self.console.say(f"\n{logins}\nAI Ops Desk is ready: {self.url}   (Ctrl-C stops it; data: {self.data_dir})\n")
+        self.console.say(f"\n{self.logins or FIRST_ACCOUNT}\n")
+        self.console.say(f"AI Ops Desk is ready: {self.url}   (Ctrl-C stops it; data: {self.data_dir})\n")
 
     def run(self) -> None:
         """Start everything, run until asked to stop, stop everything."""

@@ -23,7 +23,8 @@ class Service:
     """What to run and how to end it.
 
     `stop_signal` asks for a clean end and has `patience` seconds; `orphan_signal` is what the kernel sends when the
-    supervisor is killed. A `quiet` service writes to its log file only.
+    supervisor is killed. A `quiet` service writes to its log file only. One that `may_end` is not started again after
+    it ended without an error.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Service:
     orphan_signal: int = signal.SIGTERM
     patience: float = 10.0
     quiet: bool = False
+    may_end: bool = False
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from aiops_site.desk.children import Service
@@ -12,7 +13,7 @@ ROOT = str(Path(__file__).resolve().parent.parent.parent)
 QUEUES = ["realtime", "batch", "backfill"]
 # Celery warns of root at every start of every worker; as root the whole desk is, and it has said so by then.
 CELERY = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--quiet", "-A", "aiops_site"]
-STOP_ORDER = [["web"], [f"worker-{queue}" for queue in QUEUES], ["beat"], ["valkey"], ["postgres"]]
+STOP_ORDER = [["web", "demo-live"], [f"worker-{queue}" for queue in QUEUES], ["beat"], ["valkey"], ["postgres"]]
 
 
 def postgres(server: EmbeddedPostgres, environment: dict[str, str]) -> Service:
@@ -62,3 +63,8 @@ def beat(data_dir: Path, environment: dict[str, str]) -> Service:
     celery = [*CELERY, "beat", "--loglevel", "WARNING", "--pidfile="]
     schedule = ["--schedule", str(data_dir / "run" / "beat-schedule")]
     return Service("beat", celery + schedule, environment, cwd=ROOT, patience=3)
+
+
+def demo(environment: dict[str, str]) -> Service:
+    """Goes on making demo events as time passes, so that the views of "now" are never empty; ends with the demo."""
+    return replace(manage("demo-live", ["demo", "live"], environment, quiet=True), may_end=True)

@@ -95,7 +95,7 @@ class Supervisor:
 
     def _look_after_children(self) -> None:
         now = time.monotonic()
-        for child in self.children:
+        for child in list(self.children):
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     self._launch(child)
@@ -119,6 +119,10 @@ class Supervisor:
     def _after_end(self, child: Child, now: float) -> None:
         child.sweep()
         self._drain(child)
+        if child.service.may_end and child.process.returncode == 0:
+            self.children.remove(child)
+            self.on_change(self)
+            return
         wait = child.note_end(now)
         how = describe_end(child.process.returncode)
         self.console.say(f"{child.service.name} ended ({how}); starting it again in {wait:.2g} s.")

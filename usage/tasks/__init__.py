@@ -1,0 +1,5 @@
+"""Celery finds the tasks here: it imports `usage.tasks`, which imports each file of them."""
+
+from usage.tasks import repricing, rollups
+
+__all__ = ["repricing", "rollups"]

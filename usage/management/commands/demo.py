@@ -21,6 +21,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="make the demo, or bring an existing one up to now")
         create.add_argument("--volume", type=float, default=1.0, help="1 is about 190,000 events in thirty days")
+        create.add_argument("--if-present", action="store_true", help="do nothing where there is no demo (any more)")
         actions.add_parser("status", help="what is stored, and when the planted stories happened")
         remove = actions.add_parser("remove", help="remove the demo teams and everything of theirs")
         remove.add_argument("--yes", action="store_true", help="do not ask")
@@ -31,9 +32,11 @@ class Command(BaseCommand):
     def handle(self, *, action, **options):
         getattr(self, f"_{action}")(**options)
 
-    def _create(self, *, volume, **_):
+    def _create(self, *, volume, if_present, **_):
         if volume <= 0:
             raise CommandError("--volume must be above 0.")
+        if if_present and load.window_end() is None:
+            return
         began = time.monotonic()
         made = load.create(now=timezone.now(), volume=volume, tell=self._tell)
         self.stdout.write(
@@ -78,7 +81,7 @@ class Command(BaseCommand):
             raise CommandError("No demo data to go on from. Make it with: manage.py demo create")
         stop = time.monotonic() + length if length else math.inf
         since = {team: load.missing_since(team, timezone.now()) for team in create_demo_teams()}
-        while time.monotonic() < stop:
+        while time.monotonic() < stop and load.window_end() is not None:
             for team in since:
                 until = timezone.now()
                 load.fill(team=team, since=since[team], until=until, window_end=window_end)
