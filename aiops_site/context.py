@@ -35,15 +35,15 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Money",
         (
             Entry("Spend", "spend", "coins", phone=True),
-            Entry("Unpriced", "unpriced", "unknown"),
-            Entry("Prices", "prices", "tag"),
+            Entry("Unpriced", "price-unpriced", "unknown"),
+            Entry("Prices", "price-list", "tag"),
         ),
     ),
     (
         "Evidence",
         (
-            Entry("Events", "events", "list", phone=True),
-            Entry("Changes", "changes", "flag"),
+            Entry("Events", "event-list", "list", phone=True),
+            Entry("Changes", "change-list", "flag"),
             Entry("Reconcile", "reconcile", "check"),
         ),
     ),

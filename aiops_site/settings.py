@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -121,6 +122,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     "usage.tasks.rollups.drain_minutes": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
+    "usage.tasks.reconciliation.*": {"queue": "backfill"},
 }
 
 
@@ -135,6 +137,11 @@ CELERY_BEAT_SCHEDULE = {
     "roll up days": every("usage.tasks.rollups.drain_days", 120),
     "maintain partitions": every("usage.tasks.rollups.maintain_partitions", 120),
     "expire old rows": every("usage.tasks.rollups.expire", 3600),
+    "take up reconciliations": every("usage.tasks.reconciliation.reconcile_waiting", 60),
+    "reconcile nightly": {
+        "task": "usage.tasks.reconciliation.reconcile_nightly",
+        "schedule": crontab(hour=2, minute=20),
+    },
     "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
 }
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("accounts.signin_urls")),
     path("settings/", include("accounts.urls")),
+    path("", include("usage.urls")),
 ]
 
 # Says who can grant the missing right.

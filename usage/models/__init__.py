@@ -1,6 +1,7 @@
 from usage.models.changes import ChangeMarker
 from usage.models.events import BatchLedger, EventStamp, RollupMark, Series, UsageEvent
 from usage.models.prices import Price, PriceBook, Repricing
+from usage.models.reconciliation import ReconciledDay, Reconciliation
 
 __all__ = [
     "BatchLedger",
@@ -8,6 +9,8 @@ __all__ = [
     "EventStamp",
     "Price",
     "PriceBook",
+    "ReconciledDay",
+    "Reconciliation",
     "Repricing",
     "RollupMark",
     "Series",

@@ -1,0 +1,27 @@
+"""The form of a change marker."""
+
+from django import forms
+from django.utils import timezone
+
+from accounts.access import can, teams_where
+from usage.forms.prices import MomentField
+from usage.models import ChangeMarker
+
+
+class ChangeForm(forms.ModelForm):
+    """A change of one team, or of all for those who may in the whole organisation."""
+
+    at = MomentField(label="When", initial=timezone.now)
+
+    class Meta:
+        model = ChangeMarker
+        fields = ["at", "kind", "title", "team", "ref", "environment", "service", "feature", "description", "url"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+        labels = {"ref": "Release, prompt version or flag", "url": "Link", "team": "Team"}
+        help_texts = {"environment": "Empty: every environment", "feature": "Empty: every feature"}
+
+    def __init__(self, *args, user, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["team"].queryset = teams_where(user, "change.add")
+        self.fields["team"].required = not can(user, "change.add")
+        self.fields["team"].empty_label = "All teams" if can(user, "change.add") else "Choose a team"
