@@ -1,0 +1,1 @@
+"""From the body of a request to committed events: body → parse → shape, checks → series → rows → write."""
