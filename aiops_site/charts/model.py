@@ -172,11 +172,6 @@ class Chart:
         ends = value if isinstance(value, tuple) else (value,)
         return " to ".join(formats.figure_exact(end, self.unit) for end in ends)
 
-    @property
-    def direct(self) -> bool:
-        """Whether the lines carry their names, so that a wide chart needs no key."""
-        return bool(plotly.direct_labels(self, self.colour_of()))
-
     def figure(self) -> dict:
         """The Plotly figure as plain JSON; colours are custom properties, resolved in the browser."""
         return plotly.figure(self)

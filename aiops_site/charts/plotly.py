@@ -6,6 +6,7 @@ Plotly has no time zones: x is written as the viewer's wall clock, and `customda
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,7 @@ def layout(chart: Chart, labelled: bool) -> dict[str, Any]:
     """Margins, axes, rules; nothing that the caption already says."""
     base = {
         "height": HEIGHTS[chart.height],
-        "margin": {"l": 52, "r": 92 if labelled else 12, "t": 22 if chart.markers else 8, "b": 36},
+        "margin": {"l": 52, "r": 92 if labelled else 12, "t": 22 if chart.markers else 8, "b": 38},
         "font": {"size": 11, "color": "var(--soft)"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -190,7 +191,7 @@ def x_axis(chart: Chart) -> dict[str, Any]:
 
 def y_axis(chart: Chart) -> dict[str, Any]:
     """An axis whose ticks are written like every other figure of the desk; Plotly's own where values are below 0."""
-    axis = {"gridcolor": "var(--grid)", "zeroline": False, "fixedrange": True, "automargin": False}
+    axis = {"gridcolor": "var(--grid)", "zeroline": False, "fixedrange": True, "ticklabelstandoff": 6}
     lowest, highest = min(chart.values(), default=0.0), top(chart)
     if chart.log_y:
         return axis | {"type": "log"} | labelled(log_ticks(lowest, highest), chart.unit)
@@ -206,6 +207,8 @@ def labelled(ticks: list[float], unit: str) -> dict[str, Any]:
 
 def axis_text(tick: float, unit: str) -> str:
     """A tick in its unit, without the words that the head of the chart already says and without cents of 0."""
+    if unit == "%":
+        return f"{formats.exact(Decimal(str(tick)) * 100)} %"
     if unit.startswith("USD"):
         return "$0" if not tick else formats.money(tick).removesuffix(".00")
     return formats.figure(tick, unit) if unit in formats.UNITS and tick else formats.compact(tick)

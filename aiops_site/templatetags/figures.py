@@ -44,7 +44,8 @@ def exact(value) -> str:
 @register.filter
 def percent(value) -> SafeString:
     """A ratio: 0.0123 is 1.2 %."""
-    return spelled(formats.percent(value), formats.percent(value))
+    number = formats.known(value)
+    return spelled(formats.percent(value), formats.UNKNOWN if number is None else f"{formats.exact(number * 100)} %")
 
 
 @register.filter

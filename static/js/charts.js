@@ -52,9 +52,16 @@
     return layout.annotations.map((a) => (a.yref === "paper" ? a : { ...a, y: Math.log10(a.y) }));
   }
 
-  function shaped(spec, width) {
+  /** Names at the line ends take room at the right: only where there is room and no chart above or below to be in line with. */
+  function speaksDirectly(figure, spec, width) {
+    const alone = figures(figure.parentElement).length === 1;
+    const direct = spec.meta.labels.length > 0 && width >= NARROW && alone;
+    figure.querySelector("[data-key]")?.toggleAttribute("data-direct", direct);
+    return direct;
+  }
+
+  function shaped(spec, width, direct) {
     const layout = structuredClone(spec.layout);
-    const direct = spec.meta.labels.length > 0 && width >= NARROW;
     layout.annotations = placed(layout).concat(direct ? spec.meta.labels : []);
     if (!direct) layout.margin.r = 12;
     if (width < NARROW) Object.assign(layout.xaxis, { nticks: 4 }), (layout.margin.l = 44);
@@ -70,7 +77,7 @@
     const spec = JSON.parse(text);
     const width = Math.floor(plot.clientWidth - 8);
     if (width <= 0) return;
-    await library.react(plot, resolved(spec.data), shaped(spec, width), { displayModeBar: false, responsive: false, displaylogo: false, scrollZoom: false, doubleClick: false, locale: "en" });
+    await library.react(plot, resolved(spec.data), shaped(spec, width, speaksDirectly(figure, spec, width)), { displayModeBar: false, responsive: false, displaylogo: false, scrollZoom: false, doubleClick: false, locale: "en" });
     plot.drawnText = text;
     plot.drawnWidth = width;
     plot.toggleAttribute("data-clickable", Boolean(spec.meta.drill));
