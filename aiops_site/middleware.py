@@ -65,7 +65,11 @@ def csp_allow(**extra: Iterable[str]) -> Callable:
 def zone_of(user) -> zoneinfo.ZoneInfo:
     """The viewer's zone; UTC for nobody and for a name the tz database does not know."""
     name = getattr(user, "time_zone", "") or "UTC"
-    return zoneinfo.ZoneInfo(name if name in zoneinfo.available_timezones() else "UTC")
+    # Asked for by name (cached by zoneinfo): listing all names reads the disk for 4 ms, on every request.
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return zoneinfo.ZoneInfo("UTC")
 
 
 class ViewerTimeZoneMiddleware:
