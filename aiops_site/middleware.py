@@ -68,7 +68,7 @@ def zone_of(user) -> zoneinfo.ZoneInfo:
     # Asked for by name (cached by zoneinfo): listing all names reads the disk for 4 ms, on every request.
     try:
         return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of names, like "America"
         return zoneinfo.ZoneInfo("UTC")
 
 

@@ -1,13 +1,17 @@
 """Who may see and do what: the rules, and every settings page over HTTP for a stranger, a viewer and an admin."""
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from accounts.access import can, can_anywhere, get_team, grantors, require, teams_where, visible_teams
 from accounts.models import Membership, User
+from accounts.rules import CAPABILITIES
 from tests.cast import make_key
 
+DOCS = Path(__file__).parent.parent / "docs" / "accounts.md"
 pytestmark = pytest.mark.django_db
 
 
@@ -70,6 +74,25 @@ def test_roles_in_a_team_add_up(cast):
 )
 def test_each_role_has_the_least_it_needs(cast, who, capability, allowed):
     assert can(getattr(cast, who), capability, cast.support) is allowed
+
+
+def test_the_docs_list_exactly_the_rights_of_each_role():
+    lines = [line.split("|")[1:-1] for line in DOCS.read_text().splitlines() if line.startswith("|")]
+    start = next(i for i, cells in enumerate(lines) if cells[0].strip() == "right")
+    roles = [cell.strip() for cell in lines[start][1:]]
+    documented = {}
+    for cells in lines[start + 2 : start + 8]:
+        documented[cells[0].strip()] = {role for role, cell in zip(roles, cells[1:], strict=True) if cell.strip()}
+    assert documented == {
+        "see the team, read events and traces": CAPABILITIES["team.view"].roles & CAPABILITIES["events.read"].roles,
+        "add change markers": CAPABILITIES["change.add"].roles,
+        "make and revoke API keys": CAPABILITIES["api_key.manage"].roles,
+        "edit prices, re-price history": CAPABILITIES["price.edit"].roles & CAPABILITIES["reprice.run"].roles,
+        "read the audit log": CAPABILITIES["audit.read"].roles,
+        "manage members; create and edit teams; remove demo data": CAPABILITIES["member.manage"].roles
+        & CAPABILITIES["team.manage"].roles
+        & CAPABILITIES["demo.remove"].roles,
+    }
 
 
 def test_a_right_that_does_not_exist_is_an_error_not_a_no(cast):
