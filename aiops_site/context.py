@@ -123,7 +123,7 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
             nav=nav,
             theme=theme_of(request),
             zone=timezone.get_current_timezone_name(),
-            search_url=address("events"),
+            search_url=address("event-list"),
             profile_url=address("profile"),
             sign_out_url=address("account_logout"),
             query=request.GET.get("q", ""),

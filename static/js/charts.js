@@ -60,11 +60,20 @@
     return direct;
   }
 
+  /** On a phone there is room for four times and for the name of the newest change only; the rules all stay. */
+  function squeeze(layout) {
+    layout.xaxis.nticks = 4;
+    layout.margin.l = 46;
+    const changes = layout.annotations.filter((a) => a.yref === "paper");
+    const newest = changes.reduce((last, a) => (!last || a.x > last.x ? a : last), null);
+    layout.annotations = layout.annotations.filter((a) => a.yref !== "paper" || a === newest);
+  }
+
   function shaped(spec, width, direct) {
     const layout = structuredClone(spec.layout);
     layout.annotations = placed(layout).concat(direct ? spec.meta.labels : []);
     if (!direct) layout.margin.r = 12;
-    if (width < NARROW) Object.assign(layout.xaxis, { nticks: 4 }), (layout.margin.l = 44);
+    if (width < NARROW) squeeze(layout);
     layout.font.family = getComputedStyle(document.body).fontFamily;
     layout.width = width;
     return resolved(layout);

@@ -16,6 +16,19 @@
     menu?.querySelector("summary").focus();
   });
 
+  /** A list that would leave the window moves left by what is over. */
+  document.addEventListener(
+    "toggle",
+    ({ target }) => {
+      const list = target.matches?.("details[data-menu][open]") && target.querySelector(".menu-list");
+      if (!list) return;
+      list.style.translate = "0 0";
+      const over = list.getBoundingClientRect().right - document.documentElement.clientWidth + 16;
+      if (over > 0 && getComputedStyle(list).position === "absolute") list.style.translate = `${-over}px 0`;
+    },
+    true,
+  );
+
   // ---- keys ----------------------------------------------------------------------------------------------------
   const typing = (target) => target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName);
   document.addEventListener("keydown", (event) => {
