@@ -3,7 +3,9 @@
 from django.urls import path
 
 from usage.api.changes import ChangesView
-from usage.views import changes, reconcile
+from usage.api.events import EventsView
+from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingView
+from usage.views import changes, prices, reconcile, repricing
 
 urlpatterns = [
     # Pages
@@ -13,6 +15,21 @@ urlpatterns = [
     path("reconcile/", reconcile.reconcile_page, name="reconcile"),
     path("reconcile/start/", reconcile.reconcile_start, name="reconcile-start"),
     path("reconcile/<int:run_id>/", reconcile.reconcile_page, name="reconcile-run"),
+    path("prices/", prices.price_list, name="price-list"),
+    path("prices/add/", prices.price_add, name="price-add"),
+    path("prices/<int:pk>/", prices.price_edit, name="price-edit"),
+    path("prices/unpriced/", prices.price_unpriced, name="price-unpriced"),
+    path("prices/differences/", prices.price_differences, name="price-differences"),
+    path("prices/repricings/", repricing.repricing_list, name="repricing-list"),
+    path("prices/repricings/new/", repricing.repricing_new, name="repricing-new"),
+    path("prices/repricings/<int:pk>/", repricing.repricing_detail, name="repricing-detail"),
+    path("prices/repricings/<int:pk>/cancel/", repricing.repricing_cancel, name="repricing-cancel"),
+    path("prices/repricings/<int:pk>/resume/", repricing.repricing_resume, name="repricing-resume"),
     # API
+    path("api/v1/events", EventsView.as_view(), name="api-events"),
     path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
+    path("api/v1/prices", PricesView.as_view(), name="api-prices"),
+    path("api/v1/prices/<int:pk>", PriceView.as_view(), name="api-price"),
+    path("api/v1/repricings", RepricingsView.as_view(), name="api-repricings"),
+    path("api/v1/repricings/<int:pk>", RepricingView.as_view(), name="api-repricing"),
 ]

@@ -126,6 +126,10 @@ class Book:
         listed = entry.dated_rate(tier, at)
         return Source(listed.rate, max(start, listed.start), min(end, listed.end), entry=entry)
 
+    def rate_of(self, price: Price) -> Rate:
+        """The rate of an own price, whether it holds now or not."""
+        return self._rates.get(price.pk) or own_rate(price)
+
     def own_prices(self, provider: str, model: str) -> list[Price]:
         """Own prices of a model, of any team, region, tier and date."""
         return list(self._own.get((normal(provider), normal(model)), ()))

@@ -1,11 +1,11 @@
 """Which calls a run is about: the series of its model, and those whose answering model may be it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connection
 from django.utils import timezone
 
-from usage.measures import MODEL_OPERATIONS
+from usage.ingest.series import OVERFLOW
 from usage.models import Repricing
 from usage.pricing.aliases import normal
 from usage.pricing.book import Book
@@ -19,6 +19,10 @@ class CallSeries:
     model: str
     region: str
 
+    def unfolded(self, kept: dict[str, str] | None) -> "CallSeries":
+        """With the values that a series beyond the limit has folded and only the event keeps."""
+        return self if not kept else replace(self, **{name: kept[name] for name in vars(self) if name in kept})
+
 
 def teams_of(job: Repricing) -> list[int]:
     """Ids of the teams the run goes through, ascending."""
@@ -26,7 +30,8 @@ def teams_of(job: Repricing) -> list[int]:
         return [job.team_id]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT team_id FROM usage_series WHERE operation = ANY(%s) ORDER BY 1", [list(MODEL_OPERATIONS)]
+            "SELECT DISTINCT team_id FROM usage_series WHERE lower(provider) IN (%s, %s) ORDER BY 1",
+            [job.provider, OVERFLOW],
         )
         return [team for (team,) in cursor.fetchall()]
 
@@ -37,9 +42,9 @@ def series_of(job: Repricing, team: int) -> dict[int, CallSeries]:
 
 
 def series_with_answers(job: Repricing, team: int, book: Book) -> dict[int, CallSeries]:
-    """Those, and the ones of the provider without a price of their own: the name of a deployment or a router.
+    """Those, and the ones without a price of their own: the name of a deployment or a router, or a folded one.
 
-    Such calls are priced by the model that answered, which only the event tells.
+    Which model such a call is priced by, only the event tells.
     """
     now = timezone.now()
     return {
@@ -52,8 +57,7 @@ def series_with_answers(job: Repricing, team: int, book: Book) -> dict[int, Call
 def _of_provider(job: Repricing, team: int) -> dict[int, CallSeries]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, provider, model, region FROM usage_series WHERE team_id = %s AND operation = ANY(%s)"
-            " AND lower(provider) = %s",
-            [team, list(MODEL_OPERATIONS), job.provider],
+            "SELECT id, provider, model, region FROM usage_series WHERE team_id = %s AND lower(provider) IN (%s, %s)",
+            [team, job.provider, OVERFLOW],
         )
         return {pk: CallSeries(*names) for pk, *names in cursor.fetchall()}

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from django.db import connection
 
-from usage.measures import MODEL_OPERATIONS
 from usage.pricing.book import Book
 
 # Longer windows are read from the daily roll-ups.
@@ -20,7 +19,7 @@ _SUMS = """
         coalesce(sum(r.reasoning_tokens), 0), coalesce(sum(r.cost_usd), 0)
     FROM {table} r JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id
     WHERE r.bucket >= %(start)s AND r.bucket < %(end)s AND (%(teams)s::bigint[] IS NULL OR r.team_id = ANY(%(teams)s))
-        AND lower(s.provider) = %(provider)s AND lower(s.model) = %(model)s AND s.operation = ANY(%(operations)s)
+        AND lower(s.provider) = %(provider)s AND lower(s.model) = %(model)s
         AND (r.priced > 0 OR r.unpriced > 0)
     GROUP BY 1, 2, 3
 """
@@ -50,7 +49,6 @@ def _sums(team_ids: list[int] | None, provider: str, model: str, start: datetime
         "teams": team_ids,
         "provider": provider,
         "model": model,
-        "operations": list(MODEL_OPERATIONS),
         "start": start.replace(minute=0, second=0, microsecond=0),
         "end": end,
     }

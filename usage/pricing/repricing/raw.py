@@ -4,6 +4,7 @@ Hours without a call of the wanted series are jumped over: every committed event
 a mark, because both change in one transaction, so one statement that reads both misses none.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,7 +34,7 @@ _HOURS = """
 
 _READ = """
     SELECT e.occurred_at, e.event_id, e.series_id, e.response_model,
-        coalesce(e.detail->>'service_tier', e.detail->'attributes'->>'service_tier', ''),
+        coalesce(e.detail->>'service_tier', ''), e.detail->'folded',
         e.input_tokens, e.output_tokens, e.cached_input_tokens, e.cache_write_tokens, e.reasoning_tokens,
         e.cost_state, e.cost_usd
     FROM usage_event e
@@ -114,8 +115,10 @@ def _reprice_hour(cursor, span: Span, place: Cursor, hour: datetime, series, boo
 
 
 def _change(team: int, row: tuple, series: dict[int, CallSeries], book: Book) -> _Change | None:
-    at, event_id, series_id, answered, tier, given, out, cached, cache_write, reasoning, old_state, old_cost = row
-    call = series[series_id]
+    at, event_id, series_id, answered, tier, folded, given, out, cached, cache_write, reasoning, old_state, old_cost = (
+        row
+    )
+    call = series[series_id].unfolded(json.loads(folded) if folded else None)
     rate = book.rate(team, call.provider, call.model, call.region, tier, at, answered or "")
     state, cost = price_call(rate, Tokens(given, out, cached, cache_write, reasoning))
     if state == old_state and (cost is None or Decimal(cost) == old_cost):

@@ -1,0 +1,73 @@
+"""Rates and their source in words, for pages and the API."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from usage.pricing.book import Book, Source
+from usage.pricing.catalogue import BEGINNING, END, CatalogueModel
+from usage.pricing.queries import InUse
+from usage.pricing.rates import ATTO_PER_USD, Band, Rate, per_mtok
+
+EVERY_TEAM = 0  # no team has this id, so only prices for all teams apply
+
+
+@dataclass(frozen=True)
+class RateLine:
+    """The rates of one band in USD per million tokens; `above`: its threshold of input tokens, None for the base."""
+
+    above: int | None
+    input: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    output: Decimal
+    reasoning: Decimal
+    per_call: Decimal
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A catalogue entry with its dated prices, newest first, and its special tiers' prices now."""
+
+    entry: CatalogueModel
+    now: list[RateLine]
+    periods: list[tuple[datetime | None, datetime | None, list[RateLine]]]
+    tiers: list[tuple[str, list[RateLine]]]
+
+
+@dataclass(frozen=True)
+class ShownSource:
+    """Where the price of a model comes from now."""
+
+    source: Source
+    lines: list[RateLine]
+
+
+def rate_lines(rate: Rate | None) -> list[RateLine]:
+    """Base first, then the tiers from low to high; empty without a price."""
+    if rate is None:
+        return []
+    per_call = Decimal(rate.request) / ATTO_PER_USD
+    return [_line(band, per_call) for band in (rate.base, *reversed(rate.tiers))]
+
+
+def _line(band: Band, per_call: Decimal) -> RateLine:
+    rates = (per_mtok(value) for value in (band.input, band.cached, band.cache_write, band.output, band.reasoning))
+    return RateLine(None if band.above < 0 else band.above, *rates, per_call)
+
+
+def listing(entry: CatalogueModel, now: datetime) -> Listing:
+    """A catalogue entry ready to draw."""
+    periods = entry.periods("", now)
+    shown = [
+        (None if one.start == BEGINNING else one.start, None if one.end == END else one.end, rate_lines(one.rate))
+        for one in periods
+    ]
+    tiers = [(tier, lines) for tier in entry.tiers if (lines := rate_lines(entry.dated_rate(tier, now).rate))]
+    return Listing(entry, rate_lines(entry.dated_rate("", now).rate), shown if len(shown) > 1 else [], tiers)
+
+
+def shown_source(book: Book, model: InUse, now: datetime) -> ShownSource:
+    """The price that holds for a model in every team without a negotiated one."""
+    source = book.explain(EVERY_TEAM, model.provider, model.model, "", "", now)
+    return ShownSource(source, rate_lines(source.rate))
