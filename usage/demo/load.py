@@ -1,10 +1,13 @@
 """Puts the demo into the database, brings it up to now, takes it out again: its only contact with storage."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from multiprocessing import get_context
 
+import django
 from django.db import connection, transaction
 from django.db.models import Count, Max, Min
 
@@ -60,21 +63,33 @@ class DemoRefused(Exception):
     """The ingest refused an event of the demo: the generator and the field rules have grown apart."""
 
 
-def create(*, now: datetime, volume: float = 1.0, tell: Callable[[str], None] = print) -> Made:
+def create(*, now: datetime, volume: float = 1.0, processes: int = 1) -> Made:
     """Makes the demo, or brings an existing one up to now. Safe to run twice, and after a run that was broken off.
 
-    `volume` scales the number of conversations. The first run fixes the moment the stories count from.
+    `volume` scales the number of conversations; `processes` share the teams. The first run fixes the moment the
+    stories count from.
     """
     logins = create_demo_people()
     window_end = _window_end(now)
     partitions.ensure(now)
-    added = 0
-    for team in create_demo_teams():
-        since = missing_since(team, now)
-        added += fill(team=team, since=since, until=now, window_end=window_end, volume=volume)
-        tell(f"{team.name}: events up to {now:%Y-%m-%d %H:%M} UTC")
+    jobs = [(team, now, window_end, volume) for team in create_demo_teams()]
+    added = sum(_in_processes(jobs, processes) if processes > 1 else map(_bring_up, jobs))
     rollups.drain()
     return Made(window_end, added, logins)
+
+
+def _in_processes(jobs: list[tuple], processes: int) -> list[int]:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=django.setup) as pool:
+        return list(pool.map(_bring_up, jobs))
+
+
+def _bring_up(job: tuple[Team, datetime, datetime, float]) -> int:
+    """Fills one team, and rolls up while other processes still fill theirs; returns how many events were new."""
+    team, now, window_end, volume = job
+    since = missing_since(team, now)
+    added = fill(team=team, since=since, until=now, window_end=window_end, volume=volume)
+    rollups.drain()
+    return added
 
 
 def missing_since(team: Team, now: datetime) -> datetime:

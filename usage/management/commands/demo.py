@@ -1,7 +1,6 @@
 """`manage.py demo create|status|remove|live`: the made-up month that a new desk opens with."""
 
 import math
-import sys
 import time
 
 from django.core.management.base import BaseCommand, CommandError
@@ -21,6 +20,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="make the demo, or bring an existing one up to now")
         create.add_argument("--volume", type=float, default=1.0, help="1 is about 190,000 events in thirty days")
+        create.add_argument("--processes", type=int, default=2, help="how many share the work")
         create.add_argument("--if-present", action="store_true", help="do nothing where there is no demo (any more)")
         actions.add_parser("status", help="what is stored, and when the planted stories happened")
         remove = actions.add_parser("remove", help="remove the demo teams and everything of theirs")
@@ -32,24 +32,21 @@ class Command(BaseCommand):
     def handle(self, *, action, **options):
         getattr(self, f"_{action}")(**options)
 
-    def _create(self, *, volume, if_present, **_):
+    def _create(self, *, volume, processes, if_present, **_):
         if volume <= 0:
             raise CommandError("--volume must be above 0.")
+        if processes < 1:
+            raise CommandError("--processes must be at least 1.")
         if if_present and load.window_end() is None:
             return
         began = time.monotonic()
-        made = load.create(now=timezone.now(), volume=volume, tell=self._tell)
+        made = load.create(now=timezone.now(), volume=volume, processes=processes)
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
         )
         self._stories(made.window_end)
         for email, password, role in made.logins:
             self.stdout.write(f"  {email}  {password}  ({role})")
-
-    def _tell(self, text: str) -> None:
-        """Progress, for a person who watches."""
-        if sys.stderr.isatty():
-            self.stderr.write(text)
 
     def _stories(self, window_end) -> None:
         for story in STORIES:
