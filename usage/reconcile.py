@@ -112,7 +112,7 @@ def _read_differences(
                     "series_id": record[1],
                     "tenant": record[2] if family else None,
                     "figures": {
-                        name: [_plain(a), _plain(b)] for name, a, b in zip(names, *values, strict=True) if a != b
+                        name: [_plain(a, name), _plain(b, name)] for name, a, b in zip(names, *values, strict=True) if a != b
                     },
                 }
             )
@@ -133,15 +133,11 @@ def _grouped(tier: str, family: str) -> str:
     )
 
 
-def _plain(value) -> str | int | None:
-    """JSON-safe and exact: whole numbers as int, money as text."""
+def _plain(value, name: str = "cost_usd") -> str | int | None:
+    """JSON-safe and exact: money as text, everything else a whole number."""
     if value is None:
         return None
-    return (
-        int(value)
-        if value == int(value) and not isinstance(value, Decimal)
-        else format(Decimal(value).normalize(), "f")
-    )
+    return format(Decimal(value).normalize(), "f") if name.endswith("_usd") else int(value)
 
 
 def days_between(start: date, end: date) -> Iterator[date]:
