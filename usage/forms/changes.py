@@ -12,6 +12,7 @@ class ChangeForm(forms.ModelForm):
     """A change of one team, or of all for those who may in the whole organisation."""
 
     at = MomentField(label="When", initial=timezone.now)
+    url = forms.URLField(label="Link", required=False, max_length=500, assume_scheme="https")
 
     class Meta:
         model = ChangeMarker
