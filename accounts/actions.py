@@ -81,13 +81,20 @@ def edit_team(*, team: Team, name: str, cost_center: str, actor: User, request=N
     return team
 
 
+def _new_user(email: str, password: str) -> User:
+    """The address counts as verified: an admin gave it. Else single sign-on would wipe the password."""
+    user = User.objects.create_user(email, password)
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    return user
+
+
 def create_user(
     *, email: str, password: str | None = None, actor: User | None = None, request=None
 ) -> tuple[User, str]:
     """A new person who can sign in; returns (user, password). Without a password one is made, to be shown once."""
     password = password or random_text(20)
     with transaction.atomic():
-        user = User.objects.create_user(email, password)
+        user = _new_user(email, password)
         audit(actor=actor, action="user.created", target=user.email, after={"email": user.email}, request=request)
     return user, password
 
@@ -126,8 +133,7 @@ def create_admin(*, email: str, password: str, label: str) -> User:
     if User.objects.filter(email=email).exists():
         raise ValidationError(f"{email} has an account already. Change its password: manage.py changepassword {email}")
     with transaction.atomic():
-        user = User.objects.create_user(email, password)
-        EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+        user = _new_user(email, password)
         Membership.objects.create(user=user, team=None, role=Role.ADMIN)
         audit(actor=None, action="member.added", target=email, after={"role": Role.ADMIN}, label=label)
     return user

@@ -13,7 +13,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
-    """Whoever the company's identity provider vouches for may have an account; roles are granted here."""
+    """Whoever the company's identity provider vouches for may have an account; roles are granted here.
+
+    Without a verified address allauth would ask for one, and people could name someone else's.
+    """
 
     def is_open_for_signup(self, request, sociallogin) -> bool:
-        return True
+        return any(address.verified for address in sociallogin.email_addresses)
