@@ -135,7 +135,8 @@ def _first_detail(detail, path: str = "") -> tuple[str | None, str]:
     return path or None, str(detail)
 
 
-def _body_of(exc: exceptions.APIException) -> dict:
+def body_of(exc: exceptions.APIException) -> dict:
+    """The error envelope of an API exception."""
     if isinstance(exc, exceptions.ValidationError):
         field, message = _first_detail(exc.detail)
         return error_body("invalid", message, field, "Correct the field and send again.")
@@ -152,17 +153,22 @@ def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
     return headers
 
 
+def database_problem() -> ApiProblem:
+    """What a caller is told while `database_unavailable`."""
+    return ApiProblem(
+        503,
+        "database_unavailable",
+        "The desk cannot reach or write its database now. Nothing of this request was kept.",
+        fix="Send the same request again after the seconds in Retry-After.",
+        retry_after=RETRY_AFTER_SECONDS,
+    )
+
+
 def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
     """What DRF understands, from what Django and the database raise; None for a bug of ours."""
     if database_unavailable(exc):
         log.error("database unavailable: %s", exc)
-        return ApiProblem(
-            503,
-            "database_unavailable",
-            "The desk cannot reach or write its database now. Nothing of this request was kept.",
-            fix="Send the same request again after the seconds in Retry-After.",
-            retry_after=RETRY_AFTER_SECONDS,
-        )
+        return database_problem()
     if isinstance(exc, Http404):
         return exceptions.NotFound(str(exc) or None)
     if isinstance(exc, PermissionDenied):
@@ -175,4 +181,4 @@ def api_exception_handler(exc: Exception, context) -> Response | None:
     known = _as_api_exception(exc)
     if known is None:
         return None
-    return Response(_body_of(known), status=known.status_code, headers=_headers_of(known))
+    return Response(body_of(known), status=known.status_code, headers=_headers_of(known))

@@ -3,8 +3,11 @@
 from django.urls import include, path
 
 from aiops_site import health
+from aiops_site.incident import views as incident
 
 urlpatterns = [
+    path("", incident.incident, name="incident"),
+    path("incident/<slug:name>/", incident.incident_part, name="incident-part"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("accounts.signin_urls")),
@@ -12,5 +15,6 @@ urlpatterns = [
     path("", include("usage.urls")),
 ]
 
-# Says who can grant the missing right.
+# 403 says who can grant the missing right; 500 becomes 503 when the database is away.
 handler403 = "accounts.views.errors.permission_denied"
+handler500 = "accounts.views.errors.server_error"

@@ -1,15 +1,20 @@
 """What people and programs are told when something is wrong."""
 
+import json
+import os
+import subprocess
+import sys
+
 import psycopg
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
-from django.http import Http404, HttpResponse
+from django.http import Http404
 from django.test import Client, RequestFactory
 from rest_framework import exceptions, serializers
 
 from accounts.api import ApiProblem, api_exception_handler
-from accounts.middleware import DatabaseUnavailableMiddleware
+from accounts.views.errors import server_error
 from tests.cast import make_user
 
 DISK_FULL = psycopg.errors.DiskFull("could not extend file")
@@ -88,17 +93,45 @@ def test_a_bug_stays_a_bug():
     assert api_exception_handler(ZeroDivisionError(), {}) is None
 
 
-@pytest.mark.parametrize("exc", UNAVAILABLE)
-def test_a_page_without_database_is_503_and_asks_no_database(exc):
-    middleware = DatabaseUnavailableMiddleware(lambda request: HttpResponse())
-    response = middleware.process_exception(RequestFactory().get("/"), exc)
-    assert (response.status_code, response["Retry-After"]) == (503, "5")
-    assert response.content.count(b"<h1") == 1
+ASK_WITHOUT_DATABASE = """
+import django, json
+django.setup()
+from django.test import Client, RequestFactory
+client = Client(raise_request_exception=False)
+client.cookies["sessionid"] = "x" * 32
+headers = {"Authorization": "Bearer aod_" + "a" * 10 + "_" + "b" * 40}
+answers = [
+    client.get("/settings/profile/"),
+    client.get("/api/v1/changes", headers=headers),
+    Client().get("/api/v1/changes", headers=headers),
+]
+print(json.dumps([[r.status_code, r["Retry-After"], r["Content-Type"], r.content.decode()] for r in answers]))
+"""
 
 
-def test_the_page_middleware_leaves_bugs_alone():
-    middleware = DatabaseUnavailableMiddleware(lambda request: HttpResponse())
-    assert middleware.process_exception(RequestFactory().get("/"), ZeroDivisionError()) is None
+def test_without_a_database_pages_and_api_answer_503():
+    gone = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "ALLOWED_HOSTS": "testserver", "DEBUG": ""}
+    environment = os.environ | gone | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_WITHOUT_DATABASE], env=environment, capture_output=True, text=True, timeout=60
+    )
+    page, *apis = json.loads(done.stdout.splitlines()[-1])
+    assert page[:2] == [503, "5"]
+    assert page[2].startswith("text/html") and page[3].count("<h1") == 1
+    for api in apis:
+        assert api[:3] == [503, "5", "application/json"]
+        assert json.loads(api[3])["error"]["code"] == "database_unavailable"
+
+
+def test_a_bug_is_a_plain_500_for_people_and_an_envelope_for_programs():
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        page = server_error(RequestFactory().get("/settings/"))
+        api = server_error(RequestFactory().get("/api/v1/events"))
+    assert page.status_code == api.status_code == 500
+    assert page.content.count(b"<h1") == 1
+    assert json.loads(api.content)["error"]["code"] == "internal_error"
 
 
 @pytest.mark.django_db
