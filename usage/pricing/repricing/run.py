@@ -20,10 +20,22 @@ from usage.pricing.repricing.calls import series_of, series_with_answers, teams_
 from usage.pricing.repricing.progress import EVENTS, PASSES, RECHECK, ROLLUPS, Chunk, Cursor
 
 LEASE = timedelta(minutes=2)
-# No request takes longer from reading the price book to its commit. An event priced with the book before a change is
-# committed by then, so looking again at what was received around the change finds it, wherever its key sorts.
-SETTLE = timedelta(seconds=60)
+# No request takes longer from reading the price book to its commit (usage.ingest.write: four attempts of at most 10 s
+# waiting and 30 s writing). An event priced with the book before a change is committed by then, so looking again at
+# what was received around the change finds it, wherever its key sorts.
+SETTLE = timedelta(seconds=180)
 LONG_AGO = timedelta(days=36_500)
+# Never the state: it is not for a chunk to take back a cancel.
+PROGRESS_FIELDS = [
+    "cursor",
+    "claimable_at",
+    "events_done",
+    "events_changed",
+    "hours_from_rollups",
+    "hours_skipped",
+    "cost_before",
+    "cost_after",
+]
 Clock = Callable[[], datetime]
 
 
@@ -78,8 +90,8 @@ def _step(job_id: int, attempt: int, clock: Clock) -> bool:
             raise Stopped
         now = clock()
         place = Cursor.from_json(job.cursor) if job.cursor else Cursor(EVENTS, 0, job.start)
-        if place.stage == RECHECK and (wait_until := settled_at(job)) > now:
-            job.claimable_at = wait_until
+        if place.stage == RECHECK and _needed(job, RECHECK) and settled_at(job) > now:
+            job.claimable_at = settled_at(job)
             job.save(update_fields=["claimable_at"])
             return False
         return _advance(job, place, now)
@@ -146,7 +158,7 @@ def _save_progress(job: Repricing, place: Cursor, chunk: Chunk, following: Curso
     job.hours_skipped += chunk.skipped
     job.cost_before += chunk.before
     job.cost_after += chunk.after
-    job.save()
+    job.save(update_fields=PROGRESS_FIELDS)
 
 
 def _finish(job: Repricing, now: datetime) -> None:
