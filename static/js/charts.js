@@ -63,10 +63,11 @@
   /** On a phone there is room for four times and for the name of the newest change only; the rules all stay. */
   function squeeze(layout) {
     layout.xaxis.nticks = 4;
-    layout.margin.l = 46;
     const changes = layout.annotations.filter((a) => a.yref === "paper");
     const newest = changes.reduce((last, a) => (!last || a.x > last.x ? a : last), null);
     layout.annotations = layout.annotations.filter((a) => a.yref !== "paper" || a === newest);
+    const [start, end] = (layout.xaxis.range ?? []).map(Date.parse);
+    if (newest && start && Date.parse(newest.x) > (start + end) / 2) newest.xanchor = "right";
   }
 
   function shaped(spec, width, direct) {
