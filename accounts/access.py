@@ -10,8 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
-from accounts.models import Role, Team, User
-from accounts.rules import CAPABILITIES
+from accounts.models import Role, Scope, Team, User
+from accounts.rules import CAPABILITIES, SCOPE_NEEDS
 
 
 class MissingRight(PermissionDenied):
@@ -77,6 +77,11 @@ def require(user, capability: str, team: Team | None = None) -> None:
     """Raises MissingRight (403) unless `can`."""
     if not can(user, capability, team):
         raise MissingRight(capability, team)
+
+
+def grantable_scopes(user, team: Team) -> list[str]:
+    """API key scopes the user may give away in `team`: no key may do what its maker may not."""
+    return [scope for scope in Scope.values if scope not in SCOPE_NEEDS or can(user, SCOPE_NEEDS[scope], team)]
 
 
 def grantors(team: Team | None) -> QuerySet[User]:

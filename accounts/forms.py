@@ -91,7 +91,6 @@ class ApiKeyForm(forms.Form):
 
     name = forms.CharField(max_length=100, help_text="Where it will be used, e.g. “checkout service, production”.")
     scopes = forms.MultipleChoiceField(
-        choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
         initial=[Scope.INGEST],
         help_text="Give as few as the caller needs.",
@@ -101,6 +100,11 @@ class ApiKeyForm(forms.Form):
         required=False,
         help_text="E.g. prod. Events sent with this key get this environment; empty: each event says it.",
     )
+
+    def __init__(self, *args, scopes, **kwargs):
+        """`scopes`: the values this person may give."""
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = [choice for choice in Scope.choices if choice[0] in scopes]
 
 
 class AuditFilterForm(forms.Form):

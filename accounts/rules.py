@@ -43,6 +43,9 @@ ROLE_HELP = {
     ADMIN: "everything, including members and roles",
 }
 
+# A key must not be a way round a role: giving one of these scopes needs the right itself.
+SCOPE_NEEDS = {"prices": "price.edit"}
+
 KEY_PATTERN = re.compile(r"aod_([a-z0-9]{10})_([A-Za-z0-9]{40})")
 
 

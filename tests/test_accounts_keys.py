@@ -149,6 +149,15 @@ def test_a_key_without_a_scope_is_rejected_at_the_field(client, cast):
     assert not ApiKey.objects.exists()
 
 
+def test_nobody_makes_a_key_that_may_do_more_than_they_may(client, cast):
+    client.force_login(cast.mia)
+    assert 'id="id_scopes_error"' in make_over_http(client, scopes=["prices"]).content.decode()
+    assert not ApiKey.objects.exists()
+    client.force_login(cast.tara)
+    assert make_over_http(client, scopes=["prices"]).status_code == 200
+    assert ApiKey.objects.get().scopes == ["prices"]
+
+
 def test_revoking_asks_first_and_is_written_down_once(client, cast):
     key, _ = make_key(cast.support)
     client.force_login(cast.mia)

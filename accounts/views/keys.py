@@ -5,7 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
-from accounts.access import get_team, require
+from accounts.access import get_team, grantable_scopes, require
 from accounts.actions import create_api_key, revoke_api_key
 from accounts.forms import ApiKeyForm
 
@@ -32,7 +32,7 @@ def key_create(request, slug):
     """POST answers with the key itself: it is never stored, so there is no page to come back to."""
     team = get_team(request.user, slug)
     require(request.user, "api_key.manage", team)
-    form = ApiKeyForm(request.POST or None)
+    form = ApiKeyForm(request.POST or None, scopes=grantable_scopes(request.user, team))
     if request.method == "POST" and form.is_valid():
         key, text = create_api_key(team=team, **form.cleaned_data, actor=request.user, request=request)
         examples = curl_lines(request.build_absolute_uri("/api/v1"), text)
