@@ -2,12 +2,16 @@
 
 from django.urls import include, path
 
-from aiops_site import health
+from aiops_site import docs, health
 from aiops_site.incident import views as incident
 
 urlpatterns = [
     path("", incident.incident, name="incident"),
     path("incident/<slug:name>/", incident.incident_part, name="incident-part"),
+    path("docs/", docs.guide_list, name="docs"),
+    path("docs/api/", docs.try_it, name="api-docs"),
+    path("docs/api/schema/", docs.schema, name="schema"),
+    path("docs/<slug:name>/", docs.guide, name="guide"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("accounts.signin_urls")),

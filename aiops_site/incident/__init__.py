@@ -1,0 +1,1 @@
+"""The incident view: what an on-call engineer opens first."""

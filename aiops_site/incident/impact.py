@@ -1,0 +1,256 @@
+"""Who is hit, and what changed: failing traffic by value, change markers, and what carries the difference."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiops_site import formats
+from aiops_site.incident import drivers, links
+from aiops_site.incident.drivers import Driver, Pair
+from aiops_site.incident.situation import Situation, failed_calls
+from usage.measures import NARROW_DIMENSIONS
+from usage.metrics import MetricResult
+from usage.metrics import Row as MetricRow
+from usage.scope import UNTAGGED, Scope
+
+METRICS = ("requests", "errors", "calls", "call_error_rate", "total_tokens", "cost_usd")
+WORST = 4  # rows shown of each dimension
+SHOWN = {"failures": 5, "latency": 3, "tokens": 3, "cost": 3, "traffic": 3}
+UNITS = {"failures": "%", "latency": "ms", "tokens": "tokens", "cost": "USD", "traffic": "requests"}
+WORDS = {
+    "failures": ("More failures", "Fewer failures"),
+    "latency": ("Slower (p95)", "Faster (p95)"),
+    "tokens": ("More tokens per call", "Fewer tokens per call"),
+    "cost": ("Dearer per request", "Cheaper per request"),
+    "traffic": ("More traffic", "Less traffic"),
+}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """How a value is named from columns of the query. base: what its figures are by, requests or model calls."""
+
+    name: str
+    columns: tuple[str, ...]
+    base: str = "requests"
+
+
+DIMENSIONS = (
+    Dimension("provider", ("provider",), "calls"),
+    Dimension("model", ("model",), "calls"),
+    Dimension("feature", ("feature",)),
+    Dimension("endpoint", ("endpoint",)),
+    Dimension("region", ("region",)),
+    Dimension("release", ("service", "release")),
+    Dimension("prompt version", ("feature", "prompt_version")),
+)
+ENDPOINT_REGION = Dimension("endpoint", ("endpoint", "region"))
+TENANT = Dimension("tenant", ("tenant",))
+FEATURE = Dimension("feature", ("feature",))
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One value that is hit: its failures, their share of all failures, its own error rate."""
+
+    name: str
+    failed: int
+    share: float
+    rate: float
+    url: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A driver ready to draw."""
+
+    driver: Driver
+    word: str
+    before: str
+    now: str
+    tone: str
+    url: str
+
+    @property
+    def share(self) -> float | None:
+        return abs(self.driver.share) if self.driver.share is not None else None
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What the template draws. `groups` are (heading, hits) of tenants, features and endpoints."""
+
+    requests: int
+    failed: int
+    groups: list[tuple[str, list[Hit]]]
+    differences: list[Difference]
+    compared: bool
+
+
+def read(situation: Situation) -> Impact:
+    """Eight metric queries: one wide one, tenants, and two of latencies, each now and a week earlier."""
+    now, usual = wide(situation.focus), wide(situation.usual)
+    tenants, tenants_usual = by_tenant(situation.focus), by_tenant(situation.usual)
+    focus = situation.focus
+    groups = [
+        ("Tenants", hits(focus, tenants, TENANT)),
+        ("Features", hits(focus, now, FEATURE)),
+        ("Endpoints", hits(focus, now, ENDPOINT_REGION)),
+    ]
+    found = [
+        *(d for dimension in DIMENSIONS for d in changed(dimension, now, usual)),
+        *changed(TENANT, tenants, tenants_usual),
+        *slower(situation),
+    ]
+    return Impact(
+        requests=sum(row.values["requests"] for row in now.rows),
+        failed=sum(row.values["errors"] for row in now.rows),
+        groups=[(title, rows) for title, rows in groups if rows],
+        differences=[difference(focus, driver) for driver in chosen(found)],
+        compared=any(row.values["requests"] for row in usual.rows),
+    )
+
+
+def wide(scope: Scope) -> MetricResult:
+    """Additive figures by every dimension at once, so that one query serves them all.
+
+    A filter by tenant reads the narrower roll-ups, which do not know the endpoint, region, release or prompt.
+    """
+    columns = dict.fromkeys(column for dimension in DIMENSIONS for column in dimension.columns)
+    kept = tuple(c for c in columns if "tenant" not in scope.filters or c in NARROW_DIMENSIONS)
+    return scope.query(METRICS, group_by=kept)
+
+
+def by_tenant(scope: Scope) -> MetricResult:
+    return scope.query(METRICS, group_by=("tenant",))
+
+
+def values(result: MetricResult, dimension: Dimension) -> dict[str, list[MetricRow]]:
+    """The rows of each value of a dimension; {} where the result was not read by it."""
+    columns = result.query.group_by
+    if not set(dimension.columns) <= set(columns):
+        return {}
+    places = [columns.index(column) for column in dimension.columns]
+    found: dict[str, list[MetricRow]] = defaultdict(list)
+    for row in result.rows:
+        found[named([row.key[place] for place in places])].append(row)
+    return found
+
+
+def named(parts: list[str]) -> str:
+    """ "answers 1.43.0"; "" when nothing was said."""
+    return " ".join(part or UNTAGGED for part in parts) if any(parts) else ""
+
+
+def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
+    """The values with the most failed requests, worst first."""
+    counted = {
+        name: Pair(sum(r.values["errors"] for r in rows), sum(r.values["requests"] for r in rows))
+        for name, rows in values(result, dimension).items()
+    }
+    total = sum(pair.amount for pair in counted.values())
+    worst = sorted(counted.items(), key=lambda item: item[1].amount, reverse=True)[:WORST]
+    return [
+        Hit(name or UNTAGGED, int(pair.amount), pair.amount / total, pair.ratio, url(scope, dimension, name))
+        for name, pair in worst
+        if pair.amount
+    ]
+
+
+def url(scope: Scope, dimension: Dimension, name: str) -> str:
+    """The failures of one value; what the events page cannot filter by, it is asked to search for."""
+    if len(dimension.columns) == 1:
+        return links.evidence(scope, status="error", **{dimension.name: name})
+    return links.evidence(scope, status="error", q=name.split()[0] if name else "")
+
+
+# --- What carries the difference ----------------------------------------------------------------------------------
+def changed(dimension: Dimension, now: MetricResult, usual: MetricResult) -> list[Driver]:
+    """Drivers of one dimension: failures, tokens per call, cost and traffic."""
+    new, old = values(now, dimension), values(usual, dimension)
+    by_calls = dimension.base == "calls"
+    pairs = {
+        "failures": _failed_calls if by_calls else _failed,
+        "tokens": _tokens,
+        "cost": _cost_by_call if by_calls else _cost,
+    }
+    found = [
+        driver
+        for kind, pair in pairs.items()
+        for driver in drivers.of_ratio(kind, dimension.name, _pairs(new, pair), _pairs(old, pair))
+    ]
+    counted = _failed_calls if by_calls else _failed
+    return found + drivers.of_traffic(dimension.name, _pairs(new, counted), _pairs(old, counted))
+
+
+def _pairs(by_value: dict[str, list[MetricRow]], pair) -> dict[str, Pair]:
+    return {name: total for name, rows in by_value.items() if name and (total := _sum(pair(r) for r in rows)).count}
+
+
+def _sum(pairs: Iterable[Pair]) -> Pair:
+    return sum(pairs, drivers.NOTHING)
+
+
+def _failed(row: MetricRow) -> Pair:
+    return Pair(row.values["errors"], row.values["requests"])
+
+
+def _failed_calls(row: MetricRow) -> Pair:
+    return Pair(failed_calls(row.values), row.values["calls"])
+
+
+def _tokens(row: MetricRow) -> Pair:
+    return Pair(row.values["total_tokens"], row.values["calls"])
+
+
+def _cost(row: MetricRow) -> Pair:
+    """Unknown cost is left out with its calls; the requests above them stay, as they may have known parts."""
+    return Pair(float(row.values["cost_usd"] or 0), row.values["requests"])
+
+
+def _cost_by_call(row: MetricRow) -> Pair:
+    known = row.values["cost_usd"] is not None
+    return Pair(float(row.values["cost_usd"]), row.values["calls"]) if known else drivers.NOTHING
+
+
+def slower(situation: Situation) -> list[Driver]:
+    """Latency drivers: model calls by model, requests by feature; four metric queries."""
+    return [
+        driver
+        for name, metric, base in (("model", "call_latency_p95", "calls"), ("feature", "latency_p95", "requests"))
+        for driver in drivers.of_latency(
+            name, *(latencies(scope, name, metric, base) for scope in (situation.focus, situation.usual))
+        )
+    ]
+
+
+def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[str, tuple[float | None, int]]:
+    result = scope.query((metric, base), group_by=(dimension,))
+    return {row.key[0]: (row.values[metric], row.values[base]) for row in result.rows if row.key[0]}
+
+
+def chosen(found: list[Driver]) -> list[Driver]:
+    """The most telling few of each kind, kinds in the order of SHOWN."""
+    by_kind = {kind: [d for d in found if d.kind == kind] for kind in SHOWN}
+    return [
+        driver
+        for kind, limit in SHOWN.items()
+        for driver in (by_kind[kind] if kind == "latency" else drivers.ranked(by_kind[kind]))[:limit]
+    ]
+
+
+def difference(scope: Scope, driver: Driver) -> Difference:
+    """A driver in words. Only a change for the worse is coloured."""
+    unit = UNITS[driver.kind]
+    worse = driver.risen and driver.kind != "traffic"
+    columns = next((d.columns for d in (*DIMENSIONS, TENANT) if d.name == driver.dimension), (driver.dimension,))
+    failed = {"status": "error"} if driver.kind == "failures" else {}
+    place = {driver.dimension: driver.value} if len(columns) == 1 else {"q": driver.value.split()[-1]}
+    return Difference(
+        driver=driver,
+        word=WORDS[driver.kind][0 if driver.risen else 1],
+        before=formats.figure(driver.before, unit) if driver.before is not None else "new",
+        now=formats.figure(driver.now, unit),
+        tone="bad" if worse and driver.kind == "failures" else "warn" if worse else "",
+        url=links.evidence(scope, **failed | place),
+    )

@@ -1,0 +1,150 @@
+"""Where to look: the timeline of the scope, the spells in it, and the window every part of the page speaks of."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from django.utils import timezone
+
+from aiops_site.incident import spells
+from aiops_site.incident.rules import MIN_REQUESTS
+from aiops_site.incident.spells import Slot, Spell
+from usage import partitions
+from usage.metrics import MetricResult
+from usage.scope import Scope
+
+DAY = timedelta(days=1)
+LIVE_WITHIN = timedelta(minutes=2)  # a window that ends this close to now is "now"
+SHORT, LONG = timedelta(minutes=15), timedelta(hours=1)
+REQUESTS = ""  # the subject of spells of requests, beside the providers' names
+# The step of the timeline for windows up to so long.
+STEPS = ((DAY, "5min"), (timedelta(days=8), "hour"), (timedelta(days=35), "6hour"))
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Slots of requests and, by provider, of model calls; `width` is their length."""
+
+    start: datetime
+    end: datetime
+    width: timedelta
+    subjects: dict[str, list[Slot]]
+
+    @property
+    def requests(self) -> list[Slot]:
+        return self.subjects[REQUESTS]
+
+    @property
+    def seen(self) -> bool:
+        """Whether any request or call came at all."""
+        return any(slot.count for slots in self.subjects.values() for slot in slots)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The answer to "where do I look?".
+
+    live: the scope ends now. spell: the failing stretch the page speaks of, None when nothing stands out. focus: the
+    window of that spell, else the scope's own; usual: the same window whole weeks earlier.
+    """
+
+    scope: Scope
+    timeline: Timeline
+    live: bool
+    spell: Spell | None
+    past: Spell | None
+    focus: Scope
+    usual: Scope
+
+    @property
+    def ongoing(self) -> bool:
+        return bool(self.spell and self.spell.ongoing)
+
+
+def look(scope: Scope) -> Situation:
+    """One metric query: the timeline. A live page speaks of a spell only while it lasts; a past one of its worst."""
+    now = timezone.now()
+    timeline = read_timeline(scope, now)
+    found = [s for s in all_spells(timeline) if s.end > scope.start]
+    live = now - scope.end < LIVE_WITHIN
+    worst = spells.worst(found)
+    spell = worst if worst and (worst.ongoing or not live) else None
+    focus = scope.between(max(spell.start, scope.start), min(spell.end, scope.end)) if spell else scope
+    return Situation(
+        scope, timeline, live, spell, past=worst if not spell else None, focus=focus, usual=focus.shifted("week")
+    )
+
+
+def all_spells(timeline: Timeline) -> list[Spell]:
+    """Spells of requests and of each provider."""
+    return [
+        spell
+        for subject, slots in timeline.subjects.items()
+        for spell in spells.find(subject, slots, timeline.end)
+    ]  # fmt: skip
+
+
+def read_timeline(scope: Scope, now: datetime) -> Timeline:
+    """The scope's window, at least 24 h of it, in slots as short as the roll-ups still allow."""
+    length = max(scope.end - scope.start, DAY)
+    start = scope.end - length
+    step = next((step for limit, step in STEPS if length <= limit), "day")
+    if step == "5min" and start < partitions.minute_horizon(now):
+        step = "hour"
+    result = scope.between(start, scope.end).query(
+        ("requests", "errors", "calls", "call_error_rate"), step=step, group_by=("provider",)
+    )
+    return _timeline(result, scope.end)
+
+
+def _timeline(result: MetricResult, end: datetime) -> Timeline:
+    totals: dict[str, dict[datetime, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for row in result.rows:
+        values = row.values
+        _add(totals[REQUESTS], row.at, values["requests"], values["errors"])
+        if row.key[0]:
+            _add(totals[row.key[0]], row.at, values["calls"], failed_calls(values))
+    starts = [start for start in result.buckets if start < end]
+    slots = {
+        subject: [Slot(start, *by_start.get(start, (0, 0))) for start in starts] for subject, by_start in totals.items()
+    }
+    slots.setdefault(REQUESTS, [Slot(start, 0, 0) for start in starts])
+    width = min((b - a for a, b in pairwise(starts)), default=end - result.start)
+    return Timeline(result.start, end, width, slots)
+
+
+def _add(slots: dict[datetime, list[int]], at: datetime, count: int, failed: int) -> None:
+    slots[at][0] += count
+    slots[at][1] += failed
+
+
+def failed_calls(values: dict) -> int:
+    """Failed model calls of a row that has `calls` and `call_error_rate`."""
+    return round((values["call_error_rate"] or Decimal(0)) * values["calls"])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """short: what the verdict speaks of; long: what stands beside it; usual: what both are held against."""
+
+    short: Scope
+    long: Scope
+    usual: Scope
+
+
+def windows(situation: Situation) -> Windows:
+    """Live: the last 15 minutes (with too little traffic in them the last hour), the last hour, the hour a week ago.
+    Past: the spell or the whole window, the whole window, and the former a week earlier.
+    """
+    scope = situation.scope
+    if not situation.live:
+        return Windows(situation.focus, scope, situation.usual)
+    hour = scope.last(LONG)
+    return Windows(scope.last(SHORT) if _busy(situation) else hour, hour, hour.shifted("week"))
+
+
+def _busy(situation: Situation) -> bool:
+    first = situation.scope.end - SHORT
+    return sum(slot.count for slot in situation.timeline.requests if slot.start >= first) >= MIN_REQUESTS

@@ -1,0 +1,131 @@
+"""The page and its parts. Each part has its own address, so that the answer never waits for the evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.access import can_anywhere
+from aiops_site.incident import breakdown, cause, impact, links, markers, now, trends
+from aiops_site.incident.situation import Situation, look
+from usage import rollups
+from usage.models import Series
+from usage.scope import Scope
+
+DEFAULT_RANGE = "6h"
+STALE_AFTER = 60  # seconds of roll-up lag that are worth a notice
+CHANGES_BEFORE = timedelta(hours=2)  # a change this long before the focus may still be its cause
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: its heading, the skeleton it replaces, how often it refreshes (s) and what it reads."""
+
+    title: str
+    skeleton: str
+    every: int
+    context: Callable[[HttpRequest, Situation], dict]
+
+
+def _impact(_: HttpRequest, situation: Situation) -> dict:
+    found = markers.of(situation.focus, situation.focus.start - CHANGES_BEFORE)
+    return {"impact": impact.read(situation), "changes": found, "changes_url": markers.list_url(situation.focus)}
+
+
+def _cause(_: HttpRequest, situation: Situation) -> dict:
+    return {"cause": cause.read(situation)}
+
+
+def _trends(_: HttpRequest, situation: Situation) -> dict:
+    return {"charts": trends.read(situation)}
+
+
+def _breakdown(request: HttpRequest, situation: Situation) -> dict:
+    get = request.GET
+    return {"table": breakdown.read(situation.scope, get.get("by", ""), get.get("sort", breakdown.DEFAULT_SORT))}
+
+
+PARTS = {
+    "impact": Part("Who is hit, what changed", "table", 30, _impact),
+    "cause": Part("Us, our data or the provider", "table", 30, _cause),
+    "trends": Part("Over time", "chart", 60, _trends),
+    "breakdown": Part("Breakdown", "table", 60, _breakdown),
+}
+
+
+@login_required
+@require_safe
+@vary_on_headers("HX-Request")
+def incident(request: HttpRequest) -> HttpResponse:
+    """The page; to a refresh only its first section."""
+    scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
+    situation = look(scope)
+    if not situation.timeline.seen and not _ever(scope):
+        return render(request, "aiops_site/incident/first_run.html", _first_run(request, scope))
+    context = _shared(situation) | {"now": now.read(situation), "lag": _lag()}
+    if request.htmx:
+        return render(request, "aiops_site/incident/now.html", context)
+    parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
+    return render(request, "aiops_site/incident/page.html", context | {"parts": parts})
+
+
+@login_required
+@require_safe
+@vary_on_headers("HX-Request")
+def incident_part(request: HttpRequest, name: str) -> HttpResponse:
+    """One part: alone for htmx, as a page of its own without a script."""
+    if name not in PARTS:
+        raise Http404
+    scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
+    situation = look(scope)
+    part = PARTS[name]
+    context = _shared(situation) | part.context(request, situation)
+    context |= {"part": part, "name": name, "template": f"aiops_site/incident/{name}.html"}
+    if request.htmx:
+        return render(request, context["template"], context)
+    return render(request, "aiops_site/incident/part.html", context | {"page_url": links.page(scope)})
+
+
+def _shared(situation: Situation) -> dict:
+    """What every part says: the scope, whether it refreshes, and which window it speaks of."""
+    focus = situation.focus
+    return {
+        "scope": situation.scope,
+        "situation": situation,
+        "live": situation.live,
+        "focus_label": now.said(focus, situation) if situation.spell is None else now.spell_label(situation),
+    }
+
+
+def _lag() -> float | None:
+    """Seconds the roll-ups are behind, where that is worth saying."""
+    lag = rollups.lag_seconds()
+    return lag if lag > STALE_AFTER else None
+
+
+def _ever(scope: Scope) -> bool:
+    """Whether the viewer's teams ever sent an event."""
+    return Series.objects.filter(team_id__in=scope.team_ids).exists()
+
+
+def _first_run(request: HttpRequest, scope: Scope) -> dict:
+    """The way to a first event: a line to paste, and where to get its key."""
+    curl = (
+        f"curl {request.build_absolute_uri(reverse('api-events'))} \\\n"
+        "  -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \\\n"
+        '  -d \'{"event_id": "first-1", "operation": "chat", "provider": "openai", "model": "gpt-4o",\n'
+        '       "feature": "hello", "latency_ms": 840, "input_tokens": 320, "output_tokens": 45,\n'
+        '       "status": "success"}\''
+    )
+    return {
+        "scope": scope,
+        "curl": curl,
+        "may_key": can_anywhere(request.user, "api_key.manage"),
+        "member": bool(scope.teams),
+    }
