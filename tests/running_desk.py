@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,10 +140,22 @@ class RunningDesk:
             time.sleep(0.1)
 
 
+@contextmanager
+def new_desk(**environment: str):
+    """A desk that is up, in a new directory; stopped at the end, and nothing of it may be left.
+
+    Not below pytest's tmp_path: every run of pytest closes that to other users again, and as root the database belongs
+    to another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="desk-", ignore_cleanup_errors=True) as place:
+        running = RunningDesk(Path(place) / "data", **environment)
+        yield running.start()
+        running.stop()
+        running.wait_gone()
+
+
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory):
+def desk():
     """A desk without demo data, shared by the tests of a process; leave it running and ready."""
-    running = RunningDesk(tmp_path_factory.mktemp("desk"))
-    yield running.start()
-    running.stop()
-    running.wait_gone()
+    with new_desk() as running:
+        yield running

@@ -50,7 +50,7 @@ def install(name):
     """pip install -r `name` into .venv."""
     sys.stdout.write("Installing %s into .venv ...\n" % name)  # noqa: UP031 - an old Python must parse this
     sys.stdout.flush()
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if subprocess.call(pip + ["-r", os.path.join(ROOT, name)]) != 0:  # noqa: RUF005 - see above
         sys.exit(
             "pip could not install %s (see above). It needs a way to PyPI: a network, or a mirror named by\n"  # noqa: UP031
