@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.actions import create_api_key, revoke_api_key
 from accounts.models import ApiKey, AuditEntry
 from accounts.rules import secret_matches, split_key
-from tests.cast import make_key
+from tests.cast import bearer, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -132,6 +132,14 @@ def test_the_key_is_shown_once_with_a_ready_command(client, cast):
     later = client.get("/settings/teams/support/").content.decode()
     assert f"aod_{key.prefix}_…" in later
     assert not any(split_key(word) for word in later.replace("<", " ").replace(">", " ").split())
+
+
+def test_the_command_shown_with_a_new_key_works(client, cast):
+    client.force_login(cast.mia)
+    shown = make_over_http(client).context
+    event = shown["curl_ingest"].split(" -d ")[1].strip("'")
+    answer = client.post("/api/v1/events", event, "application/json", headers=bearer(shown["text"]))
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
 
 
 def test_a_key_shows_who_made_it_and_that_it_was_never_used(client, cast):

@@ -1,28 +1,44 @@
 """Making and revoking a team's API keys."""
 
+import json
+import uuid
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.access import get_team, grantable_scopes, require
 from accounts.actions import create_api_key, revoke_api_key
 from accounts.forms import ApiKeyForm
 
-SAMPLE_EVENT = (
-    '{"feature": "first-try", "operation": "chat", "provider": "openai", "model": "gpt-4o-mini", '
-    '"input_tokens": 1200, "output_tokens": 300, "latency_ms": 850, "status": "success"}'
-)
+
+def sample_event(environment: str) -> dict:
+    """An event of this moment with an id of its own, so that sending it works."""
+    return {
+        "event_id": str(uuid.uuid4()),
+        "occurred_at": timezone.now().isoformat(timespec="seconds"),
+        "environment": environment,
+        "feature": "first-try",
+        "operation": "chat",
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "input_tokens": 1200,
+        "output_tokens": 300,
+        "latency_ms": 850,
+        "status": "success",
+    }
 
 
-def curl_lines(api: str, text: str) -> dict[str, str]:
+def curl_lines(api: str, text: str, environment: str) -> dict[str, str]:
     """Command lines that work as they stand: one event in, the figures of the last hour out."""
     return {
         "curl_ingest": (
             f"curl -i {api}/events -H 'Authorization: Bearer {text}' "
-            f"-H 'Content-Type: application/json' -d '{SAMPLE_EVENT}'"
+            f"-H 'Content-Type: application/json' -d '{json.dumps(sample_event(environment))}'"
         ),
-        "curl_read": f"curl '{api}/metrics?metric=requests&range=1h' -H 'Authorization: Bearer {text}'",
+        "curl_read": f"curl '{api}/metrics?metrics=requests&range=1h' -H 'Authorization: Bearer {text}'",
     }
 
 
@@ -35,7 +51,7 @@ def key_create(request, slug):
     form = ApiKeyForm(request.POST or None, scopes=grantable_scopes(request.user, team))
     if request.method == "POST" and form.is_valid():
         key, text = create_api_key(team=team, **form.cleaned_data, actor=request.user, request=request)
-        examples = curl_lines(request.build_absolute_uri("/api/v1"), text)
+        examples = curl_lines(request.build_absolute_uri("/api/v1"), text, key.environment or "dev")
         return render(request, "accounts/key_shown.html", {"team": team, "key": key, "text": text} | examples)
     return render(request, "accounts/key_form.html", {"team": team, "form": form})
 
