@@ -186,6 +186,8 @@
   });
   document.addEventListener("desk:theme", redrawAll);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
+  // Paper is light whatever the screen is.
+  matchMedia("print").addEventListener("change", redrawAll);
   addEventListener("beforeprint", () => figures(document).forEach(drawSafely));
   document.addEventListener("htmx:after:swap", () => watch(document));
   watch(document);
