@@ -86,8 +86,8 @@ def _stored(collector: Collector, seal: Seal | None) -> Outcome:
     )
     try:
         return outcome(store(batch, collector.relearn))
-    except AlreadyAnswered:
-        return _replayed(ledger.answered(seal) or {})
+    except AlreadyAnswered as exc:
+        return _replayed(exc.answer)
 
 
 def _replayed(stored: dict[str, Any]) -> Outcome:

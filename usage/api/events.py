@@ -1,6 +1,7 @@
 """POST /api/v1/events: from HTTP to `record_events` and back."""
 
 from email.message import Message
+from typing import cast
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -9,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.api import ApiProblem
+from accounts.models import ApiKey
 from usage.actions import Outcome, record_events
 from usage.api.events_schema import EVENTS_SCHEMA
 from usage.ingest.body import Budget, Overloaded, Stream, read_body
@@ -40,6 +42,7 @@ class EventsView(APIView):
 
 def _record(request: Request) -> Outcome:
     lines = _is_lines(request.headers.get("Content-Type", ""))
+    key = cast(ApiKey, request.auth)
     with budget.share() as take:
         stream, length = _source(request)
         body = read_body(
@@ -50,9 +53,9 @@ def _record(request: Request) -> Outcome:
             take=take,
         )
         return record_events(
-            team=request.auth.team,
-            environment=request.auth.environment,
-            api_key_id=request.auth.pk,
+            team=key.team,
+            environment=key.environment,
+            api_key_id=key.pk,
             events=body,
             lines=lines,
             idempotency_key=request.headers.get("Idempotency-Key", ""),

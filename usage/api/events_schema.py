@@ -10,14 +10,20 @@ from usage.ingest.shape import Event
 
 
 def _inlined(kind: type) -> dict[str, Any]:
-    """The JSON schema of a Struct without references. Money may be a number as well as a text."""
+    """The JSON schema of a Struct without references, in the dialect of OpenAPI 3.0 (`nullable`, no type null)."""
     _, components = msgspec.json.schema_components([kind])
-    properties = components[kind.__name__]["properties"]
-    for limits in properties.values():
-        kinds = limits.get("anyOf", [])
-        if any(one.get("format") == "decimal" for one in kinds):
-            kinds.insert(0, {"type": "number", "minimum": 0})
-    return components[kind.__name__]
+    schema = components[kind.__name__]
+    return schema | {"properties": {name: _field(limits) for name, limits in schema["properties"].items()}}
+
+
+def _field(limits: dict[str, Any]) -> dict[str, Any]:
+    kinds = [kind for kind in limits.get("anyOf", [limits]) if kind.get("type") != "null"]
+    says = {"description": kinds[0]["description"]} if "description" in kinds[0] else {}
+    # Whole numbers are numbers too, and money is best sent as a text but taken as a number.
+    kind = next((kind for kind in kinds if kind.get("type") == "number"), kinds[0]) | says
+    if kind.get("format") == "decimal":
+        kind = says | {"oneOf": [{"type": "number"}, {"type": "string", "format": "decimal"}]}
+    return kind | ({"nullable": True} if "anyOf" in limits else {})
 
 
 EVENT: dict[str, Any] = _inlined(Event) | {"additionalProperties": True}

@@ -73,8 +73,8 @@ def event_problem(event: Event, team: str) -> Problem | None:
         if whole is not None and parts > whole:
             return _more_than_whole("cached_input_tokens", f"cached + cache-write tokens ({parts})", "input", whole)
     if event.reasoning_tokens and event.output_tokens is not None and event.reasoning_tokens > event.output_tokens:
-        parts = f"reasoning tokens ({event.reasoning_tokens})"
-        return _more_than_whole("reasoning_tokens", parts, "output", event.output_tokens)
+        said = f"reasoning tokens ({event.reasoning_tokens})"
+        return _more_than_whole("reasoning_tokens", said, "output", event.output_tokens)
     if event.cost_usd is not None and (problem := _money_problem("cost_usd", event.cost_usd)):
         return problem
     if event.reported_cost_usd is not None:

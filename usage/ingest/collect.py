@@ -58,9 +58,10 @@ class Collector:
         self._stamp([event for _, event in events if event.occurred_at is None])
         append, known, window = self.rows.append, self.known, self._window
         for (index, event), key in zip(events, keys, strict=True):
-            found, at = known[key], event.occurred_at
-            problem = window.problem(at) or (found if isinstance(found, Problem) else None)
-            if problem:
+            found, at = known[key], event.occurred_at or self.now
+            if isinstance(found, Problem):
+                self.rejections.add(index, event.event_id, found)
+            elif problem := window.problem(at):
                 self.rejections.add(index, event.event_id, problem)
             else:
                 append(maker.row(event, in_utc(at), key, found))
@@ -69,9 +70,9 @@ class Collector:
         team, reject = self.team, self.rejections.add
         for index, raw in enumerate(piece, self.seen):
             event = decode(raw)
-            if event.__class__ is Problem:
+            if isinstance(event, Problem):
                 reject(index, _printable(event_id_of(raw)), event)
-            elif problem := (oddities and text_problem(event)) or event_problem(event, team):
+            elif problem := (text_problem(event) if oddities else None) or event_problem(event, team):
                 reject(index, _printable(event.event_id), problem)
             else:
                 yield index, event

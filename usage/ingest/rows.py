@@ -77,7 +77,7 @@ class RowMaker:
             f"{e.conversation_id or ''}\t{e.session_id or ''}\t{e.tenant or ''}\t{e.user_hash or ''}\t"
             f"{e.response_model or ''}"
         )
-        detail = _encode(Detail(*detail_of(e), series.folded)).decode()
+        detail = _encode(Detail(series.folded, *detail_of(e))).decode()
         if self.escapes:
             detail = detail.replace("\\", "\\\\")
             if "\\" in texts or "\n" in texts or "\r" in texts or texts.count("\t") != _TEXTS - 1:

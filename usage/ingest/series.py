@@ -8,6 +8,7 @@ processes that make the same one agree without talking.
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -18,8 +19,9 @@ from usage.ingest.checks import dimensions_problem, settled
 from usage.ingest.problems import Problem
 from usage.measures import DIMENSIONS, MODEL_OPERATIONS, NARROW_DIMENSIONS
 
-RawKey = tuple[bool | str | None, ...]  # is it an entry, then the dimensions as the client sent them
-Key = tuple[bool | str, ...]  # the same with defaults filled in
+# Whether the event is an entry (bool), then the dimensions: as the client sent them (str or None), and settled (str).
+RawKey = tuple[Any, ...]
+Key = tuple[Any, ...]
 
 OVERFLOW = "(overflow)"
 # Beyond SERIES_LIMIT these are folded for new combinations: they are the ones a careless client fills with ids.
@@ -63,10 +65,10 @@ def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Know
     """Find or make the series of combinations not in the cache and add them `into` it; contradictions as problems."""
     keys: dict[RawKey, Key] = {}
     for raw in wanted:
-        if problem := dimensions_problem(raw[1:], environment):  # type: ignore[arg-type]
+        if problem := dimensions_problem(raw[1:], environment):
             into[raw] = problem
         else:
-            keys[raw] = (raw[0], *settled(raw[1:], environment))  # type: ignore[arg-type,assignment]
+            keys[raw] = (raw[0], *settled(raw[1:], environment))
     if not keys:
         return
     stored, ids = _stored(team_id, set(keys.values()))
@@ -75,8 +77,8 @@ def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Know
 
 
 def _resolved(key: Key, stored: Key, ids: dict[Key, int]) -> Resolved:
-    dimensions: dict[str, str] = dict(zip(DIMENSIONS, key[1:], strict=True))  # type: ignore[arg-type]
-    kept: dict[str, str] = dict(zip(DIMENSIONS, stored[1:], strict=True))  # type: ignore[arg-type]
+    dimensions: dict[str, str] = dict(zip(DIMENSIONS, key[1:], strict=True))
+    kept: dict[str, str] = dict(zip(DIMENSIONS, stored[1:], strict=True))
     folded = {name: value for name, value in dimensions.items() if kept[name] != value}
     return Resolved(
         id=ids[stored],

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 
@@ -49,7 +50,11 @@ class SeriesGone(Exception):
 
 
 class AlreadyAnswered(Exception):
-    """Another request with the same Idempotency-Key was first."""
+    """Another request with the same Idempotency-Key and body was first; it got `answer`."""
+
+    def __init__(self, answer: dict[str, Any]):
+        super().__init__()
+        self.answer = answer
 
 
 @dataclass
@@ -104,7 +109,7 @@ def _attempt(batch: Batch, *, staged: bool) -> int:
     with connection.cursor() as cursor:
         _begin(cursor, batch.team_id, set(ids.values()))
         if batch.seal and not ledger.claim(cursor, batch.seal):
-            raise AlreadyAnswered
+            raise AlreadyAnswered(ledger.answered(batch.seal) or {})
         minutes = _merge(cursor, batch.rows, ids) if staged else _copy_direct(cursor, batch.rows, ids)
         accepted = minutes.total()
         _mark(cursor, batch, minutes)
