@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aiops_site.incident import links, rules
+from aiops_site.incident import links, population, rules
 from aiops_site.incident.rules import Reading, Tone, Value
 from usage.measures import NARROW_DIMENSIONS
 from usage.metrics import MetricResult
@@ -74,7 +74,7 @@ def read(scope: Scope, by: str, sort: str) -> Breakdown:
     offered = [tab for tab in TABS if offers(scope, tab)]
     by = by if by in offered else offered[0]
     sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
-    columns = MODEL_CALLS if by in CALLS else REQUESTS
+    columns = MODEL_CALLS if by in CALLS or population.of(scope).calls else REQUESTS
     metrics = (columns.count, columns.error_rate, columns.p95, "cost_usd")
     now, usual = (s.query(metrics, group_by=(by,)) for s in (scope, scope.shifted("week")))
     total = sum(row.values[columns.count] for row in now.rows)

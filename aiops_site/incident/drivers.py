@@ -13,6 +13,9 @@ Kind = Literal["failures", "latency", "tokens", "cost", "traffic"]
 MIN_SHARE = 0.1  # a value that carries less of the change is left out
 MATERIAL = {"tokens": 0.25, "cost": 0.25, "traffic": 0.5, "latency": 0.3}
 MIN_SLOWER_MS = 200
+# Tokens and cost of calls vary about as much as their mean, so two means differ by chance by this much per 1/sqrt(n).
+SPREAD = 2.4
+P95_SPREAD = 5.0  # the same for a p95, which rests on a twentieth of the calls
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,18 @@ def of_ratio(kind: Kind, dimension: str, now: Values, before: Values) -> list[Dr
             excess[value] / scale, pair.count / total.count,
         )
         for value, pair in now.items()
-        if pair.count and scale and _matters(kind, pair, usual[value])
+        if pair.count and scale and _matters(kind, pair, known[value], usual[value])
     ]  # fmt: skip
     return ranked(d for d in found if abs(d.share) >= MIN_SHARE)
 
 
-def _matters(kind: Kind, pair: Pair, usual: float) -> bool:
+def _matters(kind: Kind, pair: Pair, before: Pair, usual: float) -> bool:
     if kind == "failures":
         return exceeds(pair.amount, pair.count, usual)
-    return pair.count >= MIN_REQUESTS and bool(usual) and abs(pair.ratio / usual - 1) >= MATERIAL[kind]
+    if min(pair.count, before.count) < MIN_REQUESTS or not usual:
+        return False
+    chance = SPREAD * sqrt(1 / pair.count + 1 / before.count)
+    return abs(pair.ratio / usual - 1) >= max(MATERIAL[kind], chance)
 
 
 def of_traffic(dimension: str, now: Values, before: Values) -> list[Driver]:
@@ -115,7 +121,8 @@ def of_latency(
         usual, seen = before.get(value, (None, 0))
         if p95 is None or not usual or min(count, seen) < MIN_REQUESTS:
             continue
-        if abs(p95 - usual) >= MIN_SLOWER_MS and abs(p95 / usual - 1) >= MATERIAL["latency"]:
+        chance = P95_SPREAD / sqrt(min(count, seen))
+        if abs(p95 - usual) >= MIN_SLOWER_MS and abs(p95 / usual - 1) >= max(MATERIAL["latency"], chance):
             found.append(Driver("latency", dimension, value, p95, usual, (p95 - usual) * count, None, count / total))
     return sorted(found, key=lambda d: abs(d.excess), reverse=True)
 

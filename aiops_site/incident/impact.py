@@ -1,13 +1,14 @@
 """Who is hit, and what changed: failing traffic by value, change markers, and what carries the difference."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aiops_site import formats
-from aiops_site.incident import drivers, links
+from aiops_site.incident import drivers, links, population
 from aiops_site.incident.drivers import Driver, Pair
-from aiops_site.incident.situation import Situation, failed_calls
+from aiops_site.incident.population import MODEL_CALLS, REQUESTS, Population
+from aiops_site.incident.situation import Situation
 from usage.measures import NARROW_DIMENSIONS
 from usage.metrics import MetricResult
 from usage.metrics import Row as MetricRow
@@ -28,16 +29,16 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Dimension:
-    """How a value is named from columns of the query. base: what its figures are by, requests or model calls."""
+    """How a value is named from columns of the query. base: what its figures are by."""
 
     name: str
     columns: tuple[str, ...]
-    base: str = "requests"
+    base: Population = REQUESTS
 
 
 DIMENSIONS = (
-    Dimension("provider", ("provider",), "calls"),
-    Dimension("model", ("model",), "calls"),
+    Dimension("provider", ("provider",), MODEL_CALLS),
+    Dimension("model", ("model",), MODEL_CALLS),
     Dimension("feature", ("feature",)),
     Dimension("endpoint", ("endpoint",)),
     Dimension("region", ("region",)),
@@ -80,6 +81,7 @@ class Difference:
 class Impact:
     """What the template draws. `groups` are (heading, hits) of tenants, features and endpoints."""
 
+    noun: str
     requests: int
     failed: int
     groups: list[tuple[str, list[Hit]]]
@@ -97,17 +99,20 @@ def read(situation: Situation) -> Impact:
         ("Features", hits(focus, now, FEATURE)),
         ("Endpoints", hits(focus, now, ENDPOINT_REGION)),
     ]
+    counts = population.of(focus)
     found = [
-        *(d for dimension in DIMENSIONS for d in changed(dimension, now, usual)),
-        *changed(TENANT, tenants, tenants_usual),
+        *(d for dimension in DIMENSIONS for d in changed(dimension, now, usual, counts)),
+        *changed(TENANT, tenants, tenants_usual, counts),
         *slower(situation),
     ]
+    total = _sum(_failed(row, counts) for row in now.rows)
     return Impact(
-        requests=sum(row.values["requests"] for row in now.rows),
-        failed=sum(row.values["errors"] for row in now.rows),
+        noun=counts.noun,
+        requests=total.count,
+        failed=int(total.amount),
         groups=[(title, rows) for title, rows in groups if rows],
         differences=[difference(focus, driver) for driver in chosen(found)],
-        compared=any(row.values["requests"] for row in usual.rows),
+        compared=any(row.values["requests"] or row.values["calls"] for row in usual.rows),
     )
 
 
@@ -145,7 +150,7 @@ def named(parts: list[str]) -> str:
 def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
     """The values with the most failed requests, worst first."""
     counted = {
-        name: Pair(sum(r.values["errors"] for r in rows), sum(r.values["requests"] for r in rows))
+        name: _sum(_failed(row, population.of(scope)) for row in rows)
         for name, rows in values(result, dimension).items()
     }
     total = sum(pair.amount for pair in counted.values())
@@ -165,59 +170,53 @@ def url(scope: Scope, dimension: Dimension, name: str) -> str:
 
 
 # --- What carries the difference ----------------------------------------------------------------------------------
-def changed(dimension: Dimension, now: MetricResult, usual: MetricResult) -> list[Driver]:
+def changed(dimension: Dimension, now: MetricResult, usual: MetricResult, counts: Population) -> list[Driver]:
     """Drivers of one dimension: failures, tokens per call, cost and traffic."""
     new, old = values(now, dimension), values(usual, dimension)
-    by_calls = dimension.base == "calls"
-    pairs = {
-        "failures": _failed_calls if by_calls else _failed,
-        "tokens": _tokens,
-        "cost": _cost_by_call if by_calls else _cost,
-    }
+    base = counts if counts.calls else dimension.base
     found = [
         driver
-        for kind, pair in pairs.items()
-        for driver in drivers.of_ratio(kind, dimension.name, _pairs(new, pair), _pairs(old, pair))
+        for kind, pair in (("failures", _failed), ("tokens", _tokens), ("cost", _cost))
+        for driver in drivers.of_ratio(kind, dimension.name, _pairs(new, pair, base), _pairs(old, pair, base))
     ]
-    counted = _failed_calls if by_calls else _failed
-    return found + drivers.of_traffic(dimension.name, _pairs(new, counted), _pairs(old, counted))
+    return found + drivers.of_traffic(dimension.name, _pairs(new, _failed, base), _pairs(old, _failed, base))
 
 
-def _pairs(by_value: dict[str, list[MetricRow]], pair) -> dict[str, Pair]:
-    return {name: total for name, rows in by_value.items() if name and (total := _sum(pair(r) for r in rows)).count}
+def _pairs(by_value: dict[str, list[MetricRow]], pair: Callable, base: Population) -> dict[str, Pair]:
+    totals = {name: _sum(pair(row, base) for row in rows) for name, rows in by_value.items() if name}
+    return {name: total for name, total in totals.items() if total.count}
 
 
 def _sum(pairs: Iterable[Pair]) -> Pair:
     return sum(pairs, drivers.NOTHING)
 
 
-def _failed(row: MetricRow) -> Pair:
-    return Pair(row.values["errors"], row.values["requests"])
+def _failed(row: MetricRow, base: Population) -> Pair:
+    count, failed = population.counted(row.values, base)
+    return Pair(failed, count)
 
 
-def _failed_calls(row: MetricRow) -> Pair:
-    return Pair(failed_calls(row.values), row.values["calls"])
-
-
-def _tokens(row: MetricRow) -> Pair:
+def _tokens(row: MetricRow, _: Population) -> Pair:
     return Pair(row.values["total_tokens"], row.values["calls"])
 
 
-def _cost(row: MetricRow) -> Pair:
-    """Unknown cost is left out with its calls; the requests above them stay, as they may have known parts."""
-    return Pair(float(row.values["cost_usd"] or 0), row.values["requests"])
-
-
-def _cost_by_call(row: MetricRow) -> Pair:
-    known = row.values["cost_usd"] is not None
-    return Pair(float(row.values["cost_usd"]), row.values["calls"]) if known else drivers.NOTHING
+def _cost(row: MetricRow, base: Population) -> Pair:
+    """Calls of unknown cost are left out; the requests above them stay, as they may have known parts."""
+    cost = row.values["cost_usd"]
+    if base.calls:
+        return drivers.NOTHING if cost is None else Pair(float(cost), row.values["calls"])
+    return Pair(float(cost or 0), row.values["requests"])
 
 
 def slower(situation: Situation) -> list[Driver]:
     """Latency drivers: model calls by model, requests by feature; four metric queries."""
+    counts = population.of(situation.scope)
     return [
         driver
-        for name, metric, base in (("model", "call_latency_p95", "calls"), ("feature", "latency_p95", "requests"))
+        for name, metric, base in (
+            ("model", "call_latency_p95", "calls"),
+            ("feature", counts.metric("latency_p95"), counts.metric("requests")),
+        )
         for driver in drivers.of_latency(
             name, *(latencies(scope, name, metric, base) for scope in (situation.focus, situation.usual))
         )
@@ -230,8 +229,9 @@ def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[str,
 
 
 def chosen(found: list[Driver]) -> list[Driver]:
-    """The most telling few of each kind, kinds in the order of SHOWN."""
-    by_kind = {kind: [d for d in found if d.kind == kind] for kind in SHOWN}
+    """The most telling few of each kind, kinds in the order of SHOWN; of values that are the same traffic, one."""
+    unlike = {(d.kind, d.now, d.before, d.weight): d for d in reversed(found)}
+    by_kind = {kind: [d for d in reversed(unlike.values()) if d.kind == kind] for kind in SHOWN}
     return [
         driver
         for kind, limit in SHOWN.items()

@@ -9,9 +9,9 @@ from aiops_site import formats
 from aiops_site.charts import Slot as Cell
 from aiops_site.charts import heat_strip
 from aiops_site.charts.strips import Strip
-from aiops_site.incident import links, rules, verdict
+from aiops_site.incident import links, population, rules, verdict
 from aiops_site.incident.rules import SIGNALS, Signal, Tone, Value
-from aiops_site.incident.situation import DAY, Situation, Windows, windows
+from aiops_site.incident.situation import DAY, Situation, Timeline, Windows, windows
 from aiops_site.incident.verdict import Facts, Finding, Provider, Values, Verdict
 from usage.metrics import CATALOGUE
 from usage.scope import Scope
@@ -39,7 +39,10 @@ UNITS = {
     "cost_per_hour": "USD/h",
     "tokens_per_minute": "/min",
 }
+SPANS = {timedelta(hours=1): "hour", timedelta(days=1): "24 hours"}
+WORDS = {"availability": "Failing", "latency_p95": "Slow", "call_error_rate": "Failing"}
 STRIP_CELLS = 96
+CELL_NEEDS = 40  # requests in an average cell of the strip; thinner traffic is drawn by the hour
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Tile:
     text: str
     exact: str
     tone: Tone
+    word: str
     value: Value
     usual: Value
     better: str
@@ -81,11 +85,11 @@ class Now:
 def read(situation: Situation) -> Now:
     """Five metric queries beside the timeline: three windows of figures, two of providers."""
     at = windows(situation)
-    now, hour, usual = figures(at.short), figures(at.long), figures(at.usual)
+    now, hour, usual = (population.figures(scope, FIGURES) for scope in (at.short, at.long, at.usual))
     facts = Facts(
         now=now, hour=hour, usual=usual, providers=providers(at), spell=situation.spell, live=situation.live,
         label=said(at.short, situation), hour_label=said(at.long, situation).lower(), zone=situation.scope.zone,
-        silent_minutes=silent_minutes(situation),
+        silent_minutes=silent_minutes(situation), noun=population.of(situation.scope).noun,
     )  # fmt: skip
     given = verdict.give(facts)
     return Now(
@@ -97,12 +101,6 @@ def read(situation: Situation) -> Now:
         past_text=past_text(situation),
         past_url=past_url(situation),
     )
-
-
-def figures(scope: Scope) -> Values:
-    """Every figure of FIGURES over the scope's window; one metric query."""
-    result = scope.query(FIGURES)
-    return {name: result.value(name) for name in FIGURES}
 
 
 def providers(at: Windows) -> list[Provider]:
@@ -121,14 +119,16 @@ def providers(at: Windows) -> list[Provider]:
 def said(scope: Scope, situation: Situation) -> str:
     """A window in words: "In the last 15 min" while live, "From 11:00 to 11:50" of a past one."""
     if situation.live:
-        return f"In the last {formats.span_text(scope.end - scope.start)}"
+        return f"In the last {SPANS.get(scope.end - scope.start) or formats.span_text(scope.end - scope.start)}"
     start, end = (moment.astimezone(scope.zone) for moment in (scope.start, scope.end))
     return f"From {start:%-d %b %H:%M} to {end:%H:%M}" if start.date() == end.date() else f"In {scope.label}"
 
 
-def spell_label(situation: Situation) -> str:
-    """The spell's window in words, for the heads of the parts that speak of it."""
+def focus_label(situation: Situation) -> str:
+    """The window that the parts about who and why speak of, in words."""
     spell = situation.spell
+    if spell is None:
+        return said(situation.focus, situation)
     start, end = (moment.astimezone(situation.scope.zone) for moment in (spell.start, spell.end))
     return f"Since {start:%H:%M}" if situation.live and spell.ongoing else f"{start:%-d %b %H:%M}–{end:%H:%M}"
 
@@ -153,6 +153,7 @@ def tile(name: str, label: str, signal: str | None, at: Windows, now: Values, ho
         text=formats.figure(now[name], unit),
         exact=formats.figure_exact(now[name], unit),
         tone=tone if tone in ("bad", "warn") else "",
+        word=WORDS.get(name, "High") if tone == "bad" else "Watch",
         value=now[name],
         usual=usual[name] if usual["events"] else None,
         better=CATALOGUE[name].better,
@@ -169,7 +170,7 @@ def _drill(signal: Signal | None) -> dict[str, str]:
 def strip(situation: Situation) -> Strip:
     """Availability over the timeline, at most STRIP_CELLS cells; each leads to that time on this page."""
     timeline = situation.timeline
-    merge = -(-len(timeline.requests) // STRIP_CELLS)
+    merge = _merge(timeline)
     groups = [timeline.requests[i : i + merge] for i in range(0, len(timeline.requests), merge)]
     cells = [
         Cell(group[0].start, _share_ok(group), _zoom(situation, group[0].start, timeline.width * merge))
@@ -180,6 +181,15 @@ def strip(situation: Situation) -> Strip:
         cells, tz=situation.scope.zone, label=f"Share of requests answered, {length}",
         good=1 - rules.BY_METRIC["error_rate"].warn, bad=1 - rules.BY_METRIC["error_rate"].bad,
     )  # fmt: skip
+
+
+def _merge(timeline: Timeline) -> int:
+    """Slots in a cell: few enough cells to see, and enough traffic in each to be judged by its colour."""
+    least = -(-len(timeline.requests) // STRIP_CELLS)
+    requests = sum(slot.count for slot in timeline.requests)
+    hour = max(round(timedelta(hours=1) / timeline.width), 1)
+    thin = requests / len(timeline.requests) * least < CELL_NEEDS
+    return max(least, hour) if thin else least
 
 
 def _length(situation: Situation) -> timedelta:

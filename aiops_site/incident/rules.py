@@ -46,7 +46,8 @@ class Signal:
     bad: float | None
     base: str = "requests"  # the metric that counts what the figure speaks of
     floor: float = 0.0  # a factor below this figure is no news
-    says: str = ""  # the sentence: {value}, {usual}, {count}
+    needs: int = MIN_REQUESTS  # a level or factor of fewer is chance
+    says: str = ""  # the sentence: {value}, {count}, {noun}
     drill: dict[str, str] = field(default_factory=dict)  # filters of the events behind it
 
 
@@ -54,7 +55,7 @@ class Signal:
 SIGNALS = (
     Signal(
         "error_rate", "Error rate", "%", "share", 0.02, 0.05,
-        says="{value} of {count} requests end in an error", drill={"status": "error"},
+        says="{value} of {count} {noun} end in an error", drill={"status": "error"},
     ),
     Signal(
         "call_error_rate", "Provider error rate", "%", "share", 0.02, 0.05, base="calls",
@@ -64,8 +65,9 @@ SIGNALS = (
         "rate_limited_rate", "429 rate", "%", "share", None, 0.02, base="calls",
         says="providers refuse {value} of {count} model calls for their rate (429)", drill={"error_type": "rate_limit"},
     ),
-    Signal("latency_p99", "p99 latency", "ms", "level", None, 10_000, says="one request in a hundred takes over {value}"),
-    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, says="p95 latency is {value}"),
+    Signal("latency_p99", "p99 latency", "ms", "level", None, 10_000, needs=200,
+        says="one in a hundred takes over {value}"),
+    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}"),
     Signal(
         "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, None,
         says="{value} of retrievals find nothing", drill={"operation": "retrieval"},
@@ -81,14 +83,15 @@ SIGNALS = (
     Signal("retry_rate", "Retry rate", "%", "factor", 2.0, None, base="calls", floor=0.04,
         says="{value} of model calls were retried"),
     Signal("refusal_rate", "Refusals", "%", "factor", 2.0, None, floor=0.02, says="{value} of answers are refusals"),
-    Signal("policy_hit_rate", "Policy hits", "%", "factor", 2.0, None, floor=0.02, says="{value} of checks hit a policy"),
-    Signal("cost_per_hour", "Spend per hour", "USD/h", "factor", 1.5, 2.0, says="spend runs at {value}"),
-    Signal("tokens_per_minute", "Tokens per minute", "tokens/min", "factor", 1.5, None, says="tokens run at {value}"),
-    Signal("cost_per_request", "Cost per request", "USD", "level", 0.10, None, says="a request costs {value}"),
+    Signal("policy_hit_rate", "Policy hits", "%", "factor", 2.0, None, floor=0.02,
+        says="{value} of checks hit a policy"),
+    Signal("cost_per_hour", "Spend per hour", "USD/h", "factor", 1.5, 2.0, needs=100, says="spend runs at {value}"),
+    Signal("tokens_per_minute", "Tokens per minute", "tokens/min", "factor", 1.5, None, needs=100,
+        says="tokens run at {value}"),
+    Signal("cost_per_request", "Cost per request", "USD", "level", 0.10, None, needs=100,
+        says="{noun} cost {value} each"),
 )  # fmt: skip
 BY_METRIC = {signal.metric: signal for signal in SIGNALS}
-# Queue wait has no shipped limit; it is shown, and marked when it is both long and unusual.
-QUEUE_WAIT = Signal("queue_p95", "Queue wait p95", "ms", "level", 1_000, 3_000)
 
 
 def lower_bound(hits: float, count: int, z: float = Z) -> float:
@@ -113,7 +116,7 @@ def grade(signal: Signal, reading: Reading) -> Tone:
     for tone, limit in (("bad", signal.bad), ("warn", signal.warn)):
         if limit is not None and _passes(signal, reading, limit):
             return tone
-    return "ok" if signal.kind == "share" or reading.count >= MIN_REQUESTS else ""
+    return "ok" if signal.kind == "share" or reading.count >= signal.needs else ""
 
 
 def _passes(signal: Signal, reading: Reading, limit: float) -> bool:
@@ -121,7 +124,7 @@ def _passes(signal: Signal, reading: Reading, limit: float) -> bool:
     usual = None if reading.usual is None else float(reading.usual)
     if signal.kind == "share":
         return exceeds(value * reading.count, reading.count, limit)
-    if reading.count < MIN_REQUESTS:
+    if reading.count < signal.needs:
         return False
     if signal.kind == "level":
         return value > limit and (usual is None or value > usual * UNUSUAL)

@@ -3,15 +3,13 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 from django.utils import timezone
 
-from aiops_site.incident import spells
-from aiops_site.incident.rules import MIN_REQUESTS
+from aiops_site.incident import population, spells, steps
+from aiops_site.incident.population import MODEL_CALLS, Population
 from aiops_site.incident.spells import Slot, Spell
-from usage import partitions
 from usage.metrics import MetricResult
 from usage.scope import Scope
 
@@ -19,6 +17,7 @@ DAY = timedelta(days=1)
 LIVE_WITHIN = timedelta(minutes=2)  # a window that ends this close to now is "now"
 SHORT, LONG = timedelta(minutes=15), timedelta(hours=1)
 REQUESTS = ""  # the subject of spells of requests, beside the providers' names
+SHORT_NEEDS = 50  # requests in the short window, else the verdict speaks of the long one
 # The step of the timeline for windows up to so long.
 STEPS = ((DAY, "5min"), (timedelta(days=8), "hour"), (timedelta(days=35), "6hour"))
 
@@ -58,23 +57,24 @@ class Situation:
     focus: Scope
     usual: Scope
 
-    @property
-    def ongoing(self) -> bool:
-        return bool(self.spell and self.spell.ongoing)
-
 
 def look(scope: Scope) -> Situation:
     """One metric query: the timeline. A live page speaks of a spell only while it lasts; a past one of its worst."""
     now = timezone.now()
     timeline = read_timeline(scope, now)
     found = [s for s in all_spells(timeline) if s.end > scope.start]
-    live = now - scope.end < LIVE_WITHIN
+    live = is_live(scope)
     worst = spells.worst(found)
     spell = worst if worst and (worst.ongoing or not live) else None
     focus = scope.between(max(spell.start, scope.start), min(spell.end, scope.end)) if spell else scope
     return Situation(
         scope, timeline, live, spell, past=worst if not spell else None, focus=focus, usual=focus.shifted("week")
     )
+
+
+def is_live(scope: Scope) -> bool:
+    """Whether the scope ends now, so that the page refreshes and speaks of the last minutes."""
+    return timezone.now() - scope.end < LIVE_WITHIN
 
 
 def all_spells(timeline: Timeline) -> list[Spell]:
@@ -90,22 +90,19 @@ def read_timeline(scope: Scope, now: datetime) -> Timeline:
     """The scope's window, at least 24 h of it, in slots as short as the roll-ups still allow."""
     length = max(scope.end - scope.start, DAY)
     start = scope.end - length
-    step = next((step for limit, step in STEPS if length <= limit), "day")
-    if step == "5min" and start < partitions.minute_horizon(now):
-        step = "hour"
+    step = steps.kept(next((step for limit, step in STEPS if length <= limit), "day"), start, now)
     result = scope.between(start, scope.end).query(
         ("requests", "errors", "calls", "call_error_rate"), step=step, group_by=("provider",)
     )
-    return _timeline(result, scope.end)
+    return _timeline(result, scope.end, population.of(scope))
 
 
-def _timeline(result: MetricResult, end: datetime) -> Timeline:
+def _timeline(result: MetricResult, end: datetime, counts: Population) -> Timeline:
     totals: dict[str, dict[datetime, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     for row in result.rows:
-        values = row.values
-        _add(totals[REQUESTS], row.at, values["requests"], values["errors"])
+        _add(totals[REQUESTS], row.at, *population.counted(row.values, counts))
         if row.key[0]:
-            _add(totals[row.key[0]], row.at, values["calls"], failed_calls(values))
+            _add(totals[row.key[0]], row.at, *population.counted(row.values, MODEL_CALLS))
     starts = [start for start in result.buckets if start < end]
     slots = {
         subject: [Slot(start, *by_start.get(start, (0, 0))) for start in starts] for subject, by_start in totals.items()
@@ -118,11 +115,6 @@ def _timeline(result: MetricResult, end: datetime) -> Timeline:
 def _add(slots: dict[datetime, list[int]], at: datetime, count: int, failed: int) -> None:
     slots[at][0] += count
     slots[at][1] += failed
-
-
-def failed_calls(values: dict) -> int:
-    """Failed model calls of a row that has `calls` and `call_error_rate`."""
-    return round((values["call_error_rate"] or Decimal(0)) * values["calls"])
 
 
 @dataclass(frozen=True)
@@ -147,4 +139,4 @@ def windows(situation: Situation) -> Windows:
 
 def _busy(situation: Situation) -> bool:
     first = situation.scope.end - SHORT
-    return sum(slot.count for slot in situation.timeline.requests if slot.start >= first) >= MIN_REQUESTS
+    return sum(slot.count for slot in situation.timeline.requests if slot.start >= first) >= SHORT_NEEDS

@@ -51,6 +51,7 @@ class Facts:
     label: str
     hour_label: str
     zone: ZoneInfo
+    noun: str = "requests"
     silent_minutes: float | None = None
 
 
@@ -67,11 +68,11 @@ class Verdict:
 def give(facts: Facts) -> Verdict:
     """The verdict: silence first, then what is wrong, then too little traffic, then all is well."""
     found = findings(facts)
-    if facts.live and facts.silent_minutes is not None:
-        if rules.is_silent(facts.silent_minutes, facts.usual["requests"]):
-            return _silent(facts, found)
+    if facts.live and rules.is_silent(facts.silent_minutes or 0, facts.usual["requests"]):
+        return _silent(facts, found)
     if found and found[0].tone == "bad":
-        return Verdict("bad", _head(facts, found[0]), _text(facts, found[0]), found)
+        told = _told(facts, found)
+        return Verdict("bad", _head(facts, told), _text(facts, told), found)
     if facts.hour["requests"] < rules.MIN_REQUESTS:
         return _unsure(facts, found)
     if found:
@@ -86,12 +87,20 @@ def findings(facts: Facts) -> list[Finding]:
     return sorted((row for row in rows if row), key=lambda row: rules.TONE_RANK[row.tone])
 
 
+def _told(facts: Facts, found: list[Finding]) -> Finding:
+    """The finding the sentence is about: that of the failing provider, if one fails, else the worst."""
+    subject = facts.spell.subject if facts.spell else ""
+    return next((row for row in found if subject and row.label == subject), found[0])
+
+
 def _finding(facts: Facts, signal: Signal) -> Finding | None:
     reading = reading_of(signal, facts.now, facts.usual)
     tone = rules.grade(signal, reading)
     if tone not in ("bad", "warn"):
         return None
-    words = signal.says.format(value=formats.figure(reading.value, signal.unit), count=formats.exact(reading.count))
+    words = signal.says.format(
+        value=formats.figure(reading.value, signal.unit), count=formats.exact(reading.count), noun=facts.noun
+    )
     return Finding(tone, signal.label, _sentence(words, _usually(signal, reading)), signal.drill)
 
 
@@ -106,14 +115,16 @@ def _usually(signal: Signal, reading: Reading) -> str:
 
 def _sentence(words: str, aside: str) -> str:
     text = f"{words} ({aside})" if aside else words
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text}." if text.startswith("p9") else f"{text[0].upper()}{text[1:]}."
 
 
 def _no_success(facts: Facts) -> Finding | None:
     requests = facts.now["requests"]
     if facts.now["successes"] or facts.now["errors"] < rules.MIN_FAILURES:
         return None
-    return Finding("bad", "No success", f"None of {formats.exact(requests)} requests succeeded.", {"status": "error"})
+    return Finding(
+        "bad", "No success", f"None of {formats.exact(requests)} {facts.noun} succeeded.", {"status": "error"}
+    )
 
 
 def _provider(facts: Facts, provider: Provider) -> Finding | None:
@@ -157,23 +168,24 @@ def _text(facts: Facts, worst: Finding) -> str:
     answered = facts.now["availability"]
     if answered is None:
         return f"{facts.label}: {worst.text[0].lower()}{worst.text[1:]}"
-    return f"{facts.label}: {worst.text[0].lower()}{worst.text[1:]} {formats.percent(answered)} of requests succeed."
+    return (
+        f"{facts.label}: {worst.text[0].lower()}{worst.text[1:]} {formats.percent(answered)} of {facts.noun} succeed."
+    )
 
 
 def _well(facts: Facts) -> str:
     now, usual = facts.now, facts.usual
-    text = (
-        f"{facts.label}: {formats.percent(now['availability'])} of {formats.exact(now['requests'])} requests succeed, "
-        f"p95 {formats.duration(now['latency_p95'])}"
-    )
+    answered = f"{formats.percent(now['availability'])} of {formats.exact(now['requests'])} {facts.noun} succeed"
+    text = f"{facts.label}: {answered}, p95 {formats.duration(now['latency_p95'])}"
     if usual["availability"] is None:
         return f"{text}. No traffic a week earlier to compare with."
-    return f"{text}; a week earlier {formats.percent(usual['availability'])}, p95 {formats.duration(usual['latency_p95'])}."
+    before = f"{formats.percent(usual['availability'])}, p95 {formats.duration(usual['latency_p95'])}"
+    return f"{text}; a week earlier {before}."
 
 
 def _unsure(facts: Facts, found: list[Finding]) -> Verdict:
     number = facts.hour["requests"]
-    text = f"{formats.exact(number)} {'request' if number == 1 else 'requests'} {facts.hour_label}"
+    text = f"{formats.exact(number)} {facts.noun.removesuffix('s') if number == 1 else facts.noun} {facts.hour_label}"
     failed = facts.hour["errors"]
     return Verdict("neutral", "Not enough traffic to tell", f"{text}, {formats.exact(failed)} failed.", found)
 
@@ -181,7 +193,7 @@ def _unsure(facts: Facts, found: list[Finding]) -> Verdict:
 def _silent(facts: Facts, found: list[Finding]) -> Verdict:
     gap = formats.span_text(timedelta(minutes=int(facts.silent_minutes or 0)))
     text = (
-        f"nothing has arrived, where {formats.compact(facts.usual['requests'])} requests an hour are usual. "
+        f"nothing has arrived, where {formats.compact(facts.usual['requests'])} {facts.noun} an hour are usual. "
         "Either nobody asks, or the clients cannot reach the desk."
     )
     return Verdict("bad", f"No events for {gap}", text, found)

@@ -13,7 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import can_anywhere
 from aiops_site.incident import breakdown, cause, impact, links, markers, now, trends
-from aiops_site.incident.situation import Situation, look
+from aiops_site.incident.situation import is_live, look
 from usage import rollups
 from usage.models import Series
 from usage.scope import Scope
@@ -25,37 +25,43 @@ CHANGES_BEFORE = timedelta(hours=2)  # a change this long before the focus may s
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page: its heading, the skeleton it replaces, how often it refreshes (s) and what it reads."""
+    """A part of the page: its heading, the skeleton it replaces and what its template draws."""
 
     title: str
     skeleton: str
-    every: int
-    context: Callable[[HttpRequest, Situation], dict]
+    context: Callable[[HttpRequest, Scope], dict]
 
 
-def _impact(_: HttpRequest, situation: Situation) -> dict:
+def _impact(_: HttpRequest, scope: Scope) -> dict:
+    situation = look(scope)
     found = markers.of(situation.focus, situation.focus.start - CHANGES_BEFORE)
-    return {"impact": impact.read(situation), "changes": found, "changes_url": markers.list_url(situation.focus)}
+    return {
+        "impact": impact.read(situation),
+        "changes": found,
+        "changes_url": markers.list_url(situation.focus),
+        "focus_label": now.focus_label(situation),
+    }
 
 
-def _cause(_: HttpRequest, situation: Situation) -> dict:
-    return {"cause": cause.read(situation)}
+def _cause(_: HttpRequest, scope: Scope) -> dict:
+    situation = look(scope)
+    return {"cause": cause.read(situation), "focus_label": now.focus_label(situation)}
 
 
-def _trends(_: HttpRequest, situation: Situation) -> dict:
-    return {"charts": trends.read(situation)}
+def _trends(_: HttpRequest, scope: Scope) -> dict:
+    return {"charts": trends.read(scope)}
 
 
-def _breakdown(request: HttpRequest, situation: Situation) -> dict:
+def _breakdown(request: HttpRequest, scope: Scope) -> dict:
     get = request.GET
-    return {"table": breakdown.read(situation.scope, get.get("by", ""), get.get("sort", breakdown.DEFAULT_SORT))}
+    return {"table": breakdown.read(scope, get.get("by", ""), get.get("sort", breakdown.DEFAULT_SORT))}
 
 
 PARTS = {
-    "impact": Part("Who is hit, what changed", "table", 30, _impact),
-    "cause": Part("Us, our data or the provider", "table", 30, _cause),
-    "trends": Part("Over time", "chart", 60, _trends),
-    "breakdown": Part("Breakdown", "table", 60, _breakdown),
+    "impact": Part("Who is hit, what changed", "table", _impact),
+    "cause": Part("Us, our data or the provider", "table", _cause),
+    "trends": Part("Over time", "chart", _trends),
+    "breakdown": Part("Breakdown", "table", _breakdown),
 }
 
 
@@ -68,7 +74,7 @@ def incident(request: HttpRequest) -> HttpResponse:
     situation = look(scope)
     if not situation.timeline.seen and not _ever(scope):
         return render(request, "aiops_site/incident/first_run.html", _first_run(request, scope))
-    context = _shared(situation) | {"now": now.read(situation), "lag": _lag()}
+    context = {"scope": scope, "live": situation.live, "now": now.read(situation), "lag": _lag()}
     if request.htmx:
         return render(request, "aiops_site/incident/now.html", context)
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
@@ -83,24 +89,13 @@ def incident_part(request: HttpRequest, name: str) -> HttpResponse:
     if name not in PARTS:
         raise Http404
     scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
-    situation = look(scope)
     part = PARTS[name]
-    context = _shared(situation) | part.context(request, situation)
-    context |= {"part": part, "name": name, "template": f"aiops_site/incident/{name}.html"}
+    context = {"scope": scope, "live": is_live(scope), "part": part} | part.context(request, scope)
+    template = f"aiops_site/incident/{name}.html"
     if request.htmx:
-        return render(request, context["template"], context)
-    return render(request, "aiops_site/incident/part.html", context | {"page_url": links.page(scope)})
-
-
-def _shared(situation: Situation) -> dict:
-    """What every part says: the scope, whether it refreshes, and which window it speaks of."""
-    focus = situation.focus
-    return {
-        "scope": situation.scope,
-        "situation": situation,
-        "live": situation.live,
-        "focus_label": now.said(focus, situation) if situation.spell is None else now.spell_label(situation),
-    }
+        return render(request, template, context)
+    context |= {"template": template, "page_url": links.page(scope)}
+    return render(request, "aiops_site/incident/part.html", context)
 
 
 def _lag() -> float | None:
