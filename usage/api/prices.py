@@ -81,6 +81,7 @@ class RepricingSerializer(serializers.ModelSerializer):
             "events_total",
             "events_done",
             "events_changed",
+            "events_newly_priced",
             "hours_from_rollups",
             "hours_skipped",
             "cost_before",

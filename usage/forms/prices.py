@@ -79,7 +79,9 @@ class PriceForm(RatesForm):
     model = forms.CharField(max_length=200, help_text="The exact name your events send.")
     region = forms.CharField(max_length=100, required=False, help_text="Only for calls in this region.")
     tier = forms.ChoiceField(choices=TIERS, required=False, label="Service tier")
-    valid_from = MomentField(label="Holds from", help_text="Calls from this moment on. Earlier ones can be re-priced.")
+    valid_from = MomentField(
+        label="Holds from", help_text="For calls from this moment on. If it is past, you can re-price them next."
+    )
     valid_to = MomentField(label="Holds until", required=False, help_text="Leave empty for no end.")
     note = forms.CharField(max_length=300, required=False, help_text="Why, or which contract. Kept in the audit log.")
 

@@ -117,6 +117,7 @@ class Repricing(models.Model):
     events_total = models.BigIntegerField(default=0)
     events_done = models.BigIntegerField(default=0)
     events_changed = models.BigIntegerField(default=0)
+    events_newly_priced = models.BigIntegerField(default=0, help_text="Calls whose cost was unknown before")
     hours_from_rollups = models.BigIntegerField(
         default=0, help_text="Hours older than the raw events, re-priced from the roll-ups' tokens"
     )
@@ -150,6 +151,11 @@ class Repricing(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in (self.State.WAITING, self.State.RUNNING)
+
+    @property
+    def known_before(self) -> Decimal | None:
+        """Cost before of the changed calls; None where it was unknown for all of them."""
+        return None if self.events_changed and self.events_newly_priced == self.events_changed else self.cost_before
 
     @property
     def change_usd(self) -> Decimal:

@@ -14,15 +14,18 @@ EVERY_TEAM = 0  # no team has this id, so only prices for all teams apply
 
 @dataclass(frozen=True)
 class RateLine:
-    """The rates of one band in USD per million tokens; `above`: its threshold of input tokens, None for the base."""
+    """The rates of one band as people read them, USD per million tokens: $2.50.
+
+    `above` is its threshold of input tokens, None for the base; `per_call` is '' where calls cost nothing themselves.
+    """
 
     above: int | None
-    input: Decimal
-    cached: Decimal
-    cache_write: Decimal
-    output: Decimal
-    reasoning: Decimal
-    per_call: Decimal
+    input: str
+    cached: str
+    cache_write: str
+    output: str
+    reasoning: str
+    per_call: str
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,20 @@ def rate_lines(rate: Rate | None) -> list[RateLine]:
     """Base first, then the tiers from low to high; empty without a price."""
     if rate is None:
         return []
-    per_call = Decimal(rate.request) / ATTO_PER_USD
+    per_call = dollars(Decimal(rate.request) / ATTO_PER_USD) if rate.request else ""
     return [_line(band, per_call) for band in (rate.base, *reversed(rate.tiers))]
 
 
-def _line(band: Band, per_call: Decimal) -> RateLine:
-    rates = (per_mtok(value) for value in (band.input, band.cached, band.cache_write, band.output, band.reasoning))
+def dollars(usd: Decimal) -> str:
+    """Every digit of a rate, and cents at least: $10.00, $0.075."""
+    whole, _, cents = f"{usd.normalize():f}".partition(".")
+    return f"${int(whole):,}.{cents.ljust(2, '0')}"
+
+
+def _line(band: Band, per_call: str) -> RateLine:
+    rates = (
+        dollars(per_mtok(value)) for value in (band.input, band.cached, band.cache_write, band.output, band.reasoning)
+    )
     return RateLine(None if band.above < 0 else band.above, *rates, per_call)
 
 

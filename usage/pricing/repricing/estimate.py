@@ -27,20 +27,32 @@ _SUMS = """
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calls in the window, how many of them have no price now, and their cost in USD before and (about) after.
+    """Calls in the window, how many have no price now and how many will have none, and the cost of the others in USD.
 
     `flat` is False where the price depends on each call's size, so that sums cannot tell it well.
     """
 
     calls: int
     unpriced: int
-    before: Decimal
-    after: Decimal
+    unpriced_after: int
+    known_before: Decimal
+    known_after: Decimal
     flat: bool
 
     @property
+    def before(self) -> Decimal | None:
+        """Cost of the priced calls now; None where none is priced."""
+        return self.known_before if self.calls > self.unpriced else None
+
+    @property
+    def after(self) -> Decimal | None:
+        """About the cost of the calls that today's book prices; None where it prices none."""
+        return self.known_after if self.calls > self.unpriced_after else None
+
+    @property
     def change(self) -> Decimal:
-        return self.after - self.before
+        """What every sum of cost changes by, about."""
+        return self.known_after - self.known_before
 
 
 def _sums(team_ids: list[int] | None, provider: str, model: str, start: datetime, end: datetime) -> list[tuple]:
@@ -66,14 +78,16 @@ def estimate(
     book: Book, *, team_ids: list[int] | None, provider: str, model: str, start: datetime, end: datetime
 ) -> Estimate:
     """What today's book would make of those calls, day by day and region by region."""
-    calls, unpriced, before, after, flat = 0, 0, Decimal(0), Decimal(0), True
+    calls, unpriced, unknown, before, after, flat = 0, 0, 0, Decimal(0), Decimal(0), True
     for team, day, region, count, missing, given, cached, written, out, reasoning, cost in _sums(
         team_ids, provider, model, start, end
     ):
         rate = book.rate(team, provider, model, region, "", max(day, start))
         calls, unpriced, before = calls + int(count), unpriced + int(missing), before + cost
-        if rate is not None:
+        if rate is None:
+            unknown += int(count)
+        else:
             atto = rate.cost_atto(*(int(part) for part in (given, cached, written, out, reasoning)))
             after += Decimal(atto + rate.request * (int(count) - 1)).scaleb(-18)
             flat = flat and not rate.tiers
-    return Estimate(calls, unpriced, before, after, flat)
+    return Estimate(calls, unpriced, unknown, before, after, flat)

@@ -108,6 +108,7 @@ def _reprice_sums(cursor, team, table, sums, series, book, chunk) -> list[tuple[
     if counted:
         chunk.skipped += len(skipped)
         chunk.changed += sum(one.calls for one, _ in changes)
+        chunk.newly_priced += sum(one.unpriced for one, _ in changes)
         chunk.before += sum((one.cost for one, _ in changes), Decimal(0))
         chunk.after += sum((cost for _, cost in changes), Decimal(0))
     return changes

@@ -33,6 +33,7 @@ class Chunk:
     cursor: Cursor | None
     done: int = 0
     changed: int = 0
+    newly_priced: int = 0
     before: Decimal = field(default_factory=Decimal)
     after: Decimal = field(default_factory=Decimal)
     hours: int = 0

@@ -143,6 +143,7 @@ def _write(cursor, team: int, start: datetime, end: datetime, changes: list[_Cha
     )
     written = cursor.fetchall()
     chunk.changed += len(written)
+    chunk.newly_priced += sum(1 for _, old, new in written if old is None and new is not None)
     chunk.before += sum((old for _, old, _ in written if old is not None), Decimal(0))
     chunk.after += sum((new for _, _, new in written if new is not None), Decimal(0))
     mark(cursor, team, RollupMark.MINUTE, {at.replace(second=0, microsecond=0) for at, _, _ in written})

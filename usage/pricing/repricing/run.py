@@ -31,6 +31,7 @@ PROGRESS_FIELDS = [
     "claimable_at",
     "events_done",
     "events_changed",
+    "events_newly_priced",
     "hours_from_rollups",
     "hours_skipped",
     "cost_before",
@@ -154,6 +155,7 @@ def _save_progress(job: Repricing, place: Cursor, chunk: Chunk, following: Curso
     if place.stage == EVENTS:
         job.events_done += chunk.done
     job.events_changed += chunk.changed
+    job.events_newly_priced += chunk.newly_priced
     job.hours_from_rollups += chunk.hours
     job.hours_skipped += chunk.skipped
     job.cost_before += chunk.before
