@@ -5,10 +5,14 @@ from django.urls import path
 from usage.api.changes import ChangesView
 from usage.api.events import EventsView
 from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingView
-from usage.views import changes, prices, reconcile, repricing
+from usage.views import changes, events, prices, reconcile, repricing, spend
 
 urlpatterns = [
     # Pages
+    path("events/", events.event_list, name="event-list"),
+    path("events/<slug:team>/", events.event_detail, name="event"),
+    path("traces/<slug:team>/<path:trace_id>", events.trace_detail, name="trace"),
+    path("conversations/<slug:team>/<path:conversation_id>", events.conversation_detail, name="conversation"),
     path("changes/", changes.change_list, name="change-list"),
     path("changes/add/", changes.change_add, name="change-add"),
     path("changes/<int:pk>/remove/", changes.change_remove, name="change-remove"),
@@ -25,6 +29,8 @@ urlpatterns = [
     path("prices/repricings/<int:pk>/", repricing.repricing_detail, name="repricing-detail"),
     path("prices/repricings/<int:pk>/cancel/", repricing.repricing_cancel, name="repricing-cancel"),
     path("prices/repricings/<int:pk>/resume/", repricing.repricing_resume, name="repricing-resume"),
+    path("spend/", spend.spend, name="spend"),
+    path("spend/csv/", spend.spend_csv, name="spend-csv"),
     # API
     path("api/v1/events", EventsView.as_view(), name="api-events"),
     path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
