@@ -212,7 +212,10 @@ def test_models_in_use_show_where_their_price_comes_from(client, cast):
     client.force_login(cast.emil)
     page = client.get(reverse("price-list")).content.decode()
     assert "own price" in page
+    assert "negotiated by" not in page
     assert "catalogue</a>" in page
+    price(cast.support)
+    assert "negotiated by 1 team" in client.get(reverse("price-list")).content.decode()
 
 
 def test_the_number_of_queries_does_not_grow_with_the_prices(client, cast, django_assert_max_num_queries):

@@ -144,8 +144,13 @@ def _rate_of(prices: ModelPrice, model_id: str) -> Rate | None:
         cached=_table(prices.cache_read_mtok),
         cache_write=_table(prices.cache_write_mtok),
         reasoning=_table(prices.output_reasoning_mtok),
-        request_usd=(prices.requests_kcount or Decimal(0)) / 1000,
+        request_usd=_flat(prices.requests_kcount) / 1000,
     )
+
+
+def _flat(price: Decimal | TieredPrices | None) -> Decimal:
+    """A price that knows no thresholds."""
+    return price.base if isinstance(price, TieredPrices) else price or Decimal(0)
 
 
 def _table(price: Decimal | TieredPrices | None) -> TierTable | None:

@@ -139,8 +139,8 @@ def unpriced_models(teams: list[Team], now: datetime) -> list[Unpriced]:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     parameters = {"teams": list(by_id), "first": today - timedelta(days=UNPRICED_DAYS), "today": today}
     return [
-        Unpriced(*row[:8], teams=sorted((by_id[pk] for pk in row[8]), key=lambda team: team.name))
-        for row in _rows(_UNPRICED, parameters)
+        Unpriced(*figures, sorted((by_id[pk] for pk in seen_in), key=lambda team: team.name))
+        for *figures, seen_in in _rows(_UNPRICED, parameters)
     ]
 
 

@@ -32,8 +32,7 @@ def per_mtok(atto_per_token: int) -> Decimal:
 
 
 def _plain(value: Decimal) -> Decimal:
-    shortened = value.normalize()
-    return shortened.quantize(Decimal(1)) if shortened.as_tuple().exponent > 0 else shortened
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class ShownSource:
-    """Where the price of a model comes from now."""
+    """Where the price of a model comes from now, and how many of the viewer's teams have negotiated their own."""
 
     source: Source
     lines: list[RateLine]
+    negotiated: int
 
 
 def rate_lines(rate: Rate | None) -> list[RateLine]:
@@ -61,10 +62,15 @@ def dollars(usd: Decimal) -> str:
 
 
 def _line(band: Band, per_call: str) -> RateLine:
-    rates = (
-        dollars(per_mtok(value)) for value in (band.input, band.cached, band.cache_write, band.output, band.reasoning)
+    return RateLine(
+        above=None if band.above < 0 else band.above,
+        input=dollars(per_mtok(band.input)),
+        cached=dollars(per_mtok(band.cached)),
+        cache_write=dollars(per_mtok(band.cache_write)),
+        output=dollars(per_mtok(band.output)),
+        reasoning=dollars(per_mtok(band.reasoning)),
+        per_call=per_call,
     )
-    return RateLine(None if band.above < 0 else band.above, *rates, per_call)
 
 
 def listing(entry: CatalogueModel, now: datetime) -> Listing:
@@ -78,7 +84,12 @@ def listing(entry: CatalogueModel, now: datetime) -> Listing:
     return Listing(entry, rate_lines(entry.dated_rate("", now).rate), shown if len(shown) > 1 else [], tiers)
 
 
-def shown_source(book: Book, model: InUse, now: datetime) -> ShownSource:
+def shown_source(book: Book, model: InUse, team_ids: set[int], now: datetime) -> ShownSource:
     """The price that holds for a model in every team without a negotiated one."""
     source = book.explain(EVERY_TEAM, model.provider, model.model, "", "", now)
-    return ShownSource(source, rate_lines(source.rate))
+    negotiating = {
+        price.team_id
+        for price in book.own_prices(model.provider, model.model)
+        if price.team_id in team_ids and price.valid_from <= now and (price.valid_to is None or now < price.valid_to)
+    }
+    return ShownSource(source, rate_lines(source.rate), len(negotiating))

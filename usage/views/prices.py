@@ -13,13 +13,14 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
 from accounts.access import can, can_anywhere, require, visible_teams
+from accounts.models import Team
 from usage.forms.prices import PriceEditForm, PriceEndForm, PriceForm
 from usage.models import Price
 from usage.pricing import queries
 from usage.pricing.actions import RATES, Author, add_price, edit_price, end_price
-from usage.pricing.book import current
+from usage.pricing.book import Book, current
 from usage.pricing.catalogue import CATALOGUE_VERSION, search
-from usage.pricing.shown import listing, rate_lines, shown_source
+from usage.pricing.shown import ShownSource, listing, rate_lines, shown_source
 from usage.scope import Scope
 
 CATALOGUE_LIMIT = 40
@@ -41,14 +42,17 @@ def price_list(request: HttpRequest) -> HttpResponse:
             "prices": [(price, rate_lines(book.rate_of(price)), editable(request.user, price)) for price in prices],
             "found": [listing(entry, now) for entry in search(words, CATALOGUE_LIMIT)] if words else [],
             "limit": CATALOGUE_LIMIT,
-            "in_use": []
-            if words
-            else [(one, shown_source(book, one, now)) for one in queries.models_in_use(teams, now)],
+            "in_use": [] if words else _in_use(book, teams, now),
             "may_add": can_anywhere(request.user, "price.edit"),
             "catalogue_version": CATALOGUE_VERSION,
             "now": now,
         },
     )
+
+
+def _in_use(book: Book, teams: list[Team], now: datetime) -> list[tuple[queries.InUse, ShownSource]]:
+    team_ids = {team.pk for team in teams}
+    return [(one, shown_source(book, one, team_ids, now)) for one in queries.models_in_use(teams, now)]
 
 
 def editable(user, price: Price) -> bool:

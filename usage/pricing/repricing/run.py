@@ -85,8 +85,8 @@ def _claim(job_id: int, now: datetime) -> int | None:
 def _step(job_id: int, attempt: int, clock: Clock) -> bool:
     """One chunk in one transaction; False when there is nothing to do now."""
     with transaction.atomic():
-        job = Repricing.objects.select_for_update(of=("self",)).select_related("team", "requested_by")
-        job = job.filter(pk=job_id, attempt=attempt, state=Repricing.State.RUNNING).first()
+        ours = Repricing.objects.filter(pk=job_id, attempt=attempt, state=Repricing.State.RUNNING)
+        job = ours.select_for_update(of=("self",)).select_related("team", "requested_by").first()
         if job is None:
             raise Stopped
         now = clock()
