@@ -37,6 +37,8 @@ def up_to_date(path, wanted):
 
 def make_venv():
     """Create .venv; replaces one whose Python is gone or another one."""
+    if not os.access(ROOT, os.W_OK):
+        sys.exit("%s cannot be written, and .venv goes there. Use a copy of your own." % ROOT)  # noqa: UP031
     shutil.rmtree(VENV, ignore_errors=True)
     if subprocess.call([sys.executable, "-m", "venv", VENV]) != 0:
         shutil.rmtree(VENV, ignore_errors=True)
