@@ -22,6 +22,7 @@ from usage.histogram import quantile
 from usage.measures import DIMENSIONS, NARROW_DIMENSIONS
 from usage.metrics.catalogue import CATALOGUE, Metric, Percentile, Sum
 from usage.metrics.window import (
+    CALENDAR_STEPS,
     DAY,
     FIXED_STEPS,
     HOUR,
@@ -33,6 +34,8 @@ from usage.metrics.window import (
     floor,
     following,
     segments,
+    split_hours,
+    up_to_hour,
 )
 
 DIMENSION_NAMES = ("team", *DIMENSIONS, "tenant")
@@ -54,7 +57,8 @@ class MetricQuery:
     """What to read.
 
     start, end: aware datetimes, end exclusive; snapped outward to whole minutes, to whole steps where there is a step,
-    and to whole hours or days where finer roll-ups are no longer kept.
+    and to whole hours or days where finer roll-ups are no longer kept. So a day of a zone that is not whole hours from
+    UTC begins at the next whole hour once its minutes are gone, and every day at 0:00 UTC once its hours are.
     team_ids: None means every team (only for callers that may see all). filters: dimension → accepted values.
     """
 
@@ -132,10 +136,11 @@ class MetricResult:
 def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
     """Answer a MetricQuery. Raises QueryError where the roll-ups cannot answer it."""
     now = now or timezone.now()
+    q = _in_kept_days(q, now)
     start, end = _snap(q, now)
     if q.team_ids == ():
         return MetricResult(q, start, end, [])
-    source = _Source(q, _plan(q, start, end, now))
+    source = _Source(q, _plan(q, start, end, now), start, end)
     metrics = [CATALOGUE[name] for name in q.metrics]
     groups: dict[tuple, dict[str, Any]] = defaultdict(dict)
     if sums := _sums(metrics):
@@ -154,9 +159,10 @@ def _check_names(q: MetricQuery) -> None:
     for name in q.metrics:
         if name not in CATALOGUE:
             raise QueryError("metric", f"There is no metric {name!r}. Known metrics: {', '.join(CATALOGUE)}.")
-    for name in (*q.group_by, *q.filters):
-        if name not in DIMENSION_NAMES:
-            raise QueryError("group_by", f"There is no dimension {name!r}. Known: {', '.join(DIMENSION_NAMES)}.")
+    for field_name, names in (("group_by", q.group_by), ("filters", tuple(q.filters))):
+        for name in names:
+            if name not in DIMENSION_NAMES:
+                raise QueryError(field_name, f"There is no dimension {name!r}. Known: {', '.join(DIMENSION_NAMES)}.")
     if q.by_tenant and (wide := {*q.group_by, *q.filters} - NARROW_DIMENSIONS - {"team", "tenant"}):
         raise QueryError(
             "group_by",
@@ -177,11 +183,20 @@ def _check_window(q: MetricQuery) -> None:
 
 
 # --- Planning ---------------------------------------------------------------------------------------------------
+def _in_kept_days(q: MetricQuery, now: datetime) -> MetricQuery:
+    """The query in UTC where a calendar step reaches back further than the hours that other zones' days are made of."""
+    return replace(q, zone=UTC_ZONE) if q.step in CALENDAR_STEPS and q.start < _kept_hours(now) else q
+
+
+def _kept_hours(now: datetime) -> datetime:
+    return now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)
+
+
 def _snap(q: MetricQuery, now: datetime) -> tuple[datetime, datetime]:
     """The window in whole steps (minutes without one), coarser where finer roll-ups are gone."""
     step, start, end = q.step or "minute", q.start.astimezone(UTC), q.end.astimezone(UTC)
     kept_minutes = partitions.minute_horizon(now)
-    kept_hours = now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)
+    kept_hours = _kept_hours(now)
     if start < kept_minutes and step in ("minute", "5min", "15min"):
         if q.step:
             raise QueryError(
@@ -205,16 +220,19 @@ def _end_step(end: datetime, kept_minutes: datetime, kept_hours: datetime) -> st
 
 def _plan(q: MetricQuery, start: datetime, end: datetime, now: datetime) -> list[Segment]:
     """Segments of the window. A stale bucket is read from the tier below, where that is still kept."""
-    coarsest = coarsest_tier(q.step, q.zone, start)
+    coarsest = coarsest_tier(q.step, q.zone)
     if coarsest == "minute":
         return [Segment("minute", start, end)]
+    horizon = partitions.minute_horizon(now)
+    first, last = (moment if moment >= horizon else up_to_hour(moment) for moment in (start, end))
     stale = _stale(q.team_ids, start, end)
+    by_minute = stale[1] | split_hours(start, end, q.step, q.zone)
     return segments(
-        start,
-        end,
+        first,
+        last,
         coarsest=coarsest,
-        stale_days={day for day in stale[2] if day >= now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)},
-        stale_hours={hour for hour in stale[1] if hour >= partitions.minute_horizon(now)},
+        stale_days={day for day in stale[2] if day >= _kept_hours(now)},
+        stale_hours={hour for hour in by_minute if hour >= horizon},
     )
 
 
@@ -237,10 +255,12 @@ def _stale(team_ids: tuple[int, ...] | None, start: datetime, end: datetime) -> 
 class _Source:
     """The FROM … WHERE … GROUP BY of a query, with its parameters."""
 
-    def __init__(self, q: MetricQuery, parts: list[Segment]) -> None:
+    def __init__(self, q: MetricQuery, parts: list[Segment], start: datetime, end: datetime) -> None:
         self.q = q
         self.parts = parts
-        self.parameters: dict[str, Any] = {"zone": q.zone.key, "teams": list(q.team_ids or ())}
+        # Calendar steps are told to the database as bounds: its own zone tables may be of another year than ours.
+        self.bounds = list(buckets(start, end, q.step, q.zone)) if q.step in CALENDAR_STEPS else []
+        self.parameters: dict[str, Any] = {"teams": list(q.team_ids or ()), "bounds": self.bounds}
 
     def sql(self, columns: list[str], select: str) -> str:
         tenant = ["tenant"] if self.q.by_tenant else []
@@ -252,15 +272,18 @@ class _Source:
         grouping = f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}" if keys else ""
         return (
             f"SELECT {', '.join([*keys, select])} FROM ({tiers}) r"
-            " JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id"
+            " LEFT JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id"
             f"{self._team_join()}{self._where()}{grouping}"
         )
 
     def split(self, record: tuple) -> tuple[tuple[tuple[str, ...], datetime | None], tuple]:
         """A fetched record as ((group key, bucket), the rest)."""
-        at, rest = (record[0].astimezone(UTC), record[1:]) if self.q.step else (None, record)
+        at, rest = (self._start_of(record[0]), record[1:]) if self.q.step else (None, record)
         width = len(self.q.group_by)
         return (tuple(rest[:width]), at), rest[width:]
+
+    def _start_of(self, bucket: datetime | int) -> datetime:
+        return self.bounds[bucket - 1] if isinstance(bucket, int) else bucket.astimezone(UTC)
 
     def _tier(self, tier: str, columns: list[str]) -> str:
         ranges = []
@@ -280,20 +303,23 @@ class _Source:
         if step in FIXED_STEPS:
             seconds = int(FIXED_STEPS[step].total_seconds())
             return f"date_bin('{seconds} seconds', r.bucket, timestamptz '2001-01-01 00:00+00')"
-        return f"date_trunc('{step}', r.bucket, %(zone)s)"
+        return "width_bucket(r.bucket, %(bounds)s::timestamptz[])"
 
     def _column(self, name: str) -> str:
         return {"team": "t.slug", "tenant": "r.tenant"}.get(name, f"s.{name}")
 
     def _team_join(self) -> str:
         named = "team" in self.q.group_by or "team" in self.q.filters
-        return " JOIN accounts_team t ON t.id = r.team_id" if named else ""
+        return " LEFT JOIN accounts_team t ON t.id = r.team_id" if named else ""
 
     def _where(self) -> str:
+        # Every row has its series. The outer join and coalesce keep it an outer join, so that the planner cannot put
+        # the series first and read the roll-ups once for each: with stale statistics it would, at a hundred times the
+        # cost.
         conditions = []
         for name, values in self.q.filters.items():
             self.parameters[f"filter_{name}"] = list(values)
-            conditions.append(f"{self._column(name)} = ANY(%(filter_{name})s)")
+            conditions.append(f"coalesce({self._column(name)}, '') = ANY(%(filter_{name})s)")
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
@@ -327,7 +353,7 @@ def _read_percentiles(source: _Source, metrics: list[Metric], groups: dict) -> N
     ]
     connection.ensure_connection()
     # Not Django's cursor, which cannot receive binary: text would double and then decode every histogram.
-    with psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         sql = source.sql(columns, ", ".join(select))
         cursor.execute(sql, source.parameters, prepare=False, binary=True)
         for record in cursor:

@@ -27,7 +27,7 @@ def floor(moment: datetime, step: str, zone: ZoneInfo) -> datetime:
     if step in FIXED_STEPS:
         width = FIXED_STEPS[step]
         return moment - (moment.astimezone(UTC) - datetime(2001, 1, 1, tzinfo=UTC)) % width
-    local = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    local = _midnight(moment.astimezone(zone))
     if step == "week":
         local -= timedelta(days=local.weekday())
     elif step == "month":
@@ -39,12 +39,20 @@ def following(bucket: datetime, step: str, zone: ZoneInfo) -> datetime:
     """Start of the step after the one that starts at `bucket`."""
     if step in FIXED_STEPS:
         return bucket + FIXED_STEPS[step]
-    local = bucket.astimezone(zone)
-    if step == "month":
-        local = local.replace(year=local.year + local.month // 12, month=local.month % 12 + 1)
-    else:
-        local += timedelta(days=7 if step == "week" else 1)
-    return local.astimezone(UTC)
+    local = _midnight(bucket.astimezone(zone))
+    while True:
+        if step == "month":
+            local = local.replace(year=local.year + local.month // 12, month=local.month % 12 + 1)
+        else:
+            local += timedelta(days=7 if step == "week" else 1)
+        # A zone that crossed the date line has a day without a moment in it.
+        if (start := local.astimezone(UTC)) > bucket:
+            return start
+
+
+def _midnight(local: datetime) -> datetime:
+    """The start of the local day: the first of two midnights, the moment of the jump where there is none."""
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def buckets(start: datetime, end: datetime, step: str, zone: ZoneInfo) -> Iterator[datetime]:
@@ -55,15 +63,25 @@ def buckets(start: datetime, end: datetime, step: str, zone: ZoneInfo) -> Iterat
         bucket = following(bucket, step, zone)
 
 
-def coarsest_tier(step: str | None, zone: ZoneInfo, at: datetime) -> str:
-    """The coarsest roll-up whose buckets never cross a bucket of `step`."""
+def coarsest_tier(step: str | None, zone: ZoneInfo) -> str:
+    """The coarsest roll-up whose buckets lie inside the buckets of `step` (but see `split_hours`)."""
     if step in ("minute", "5min", "15min"):
         return "minute"
     if step in ("hour", "6hour"):
         return "hour"
-    offset = at.astimezone(zone).utcoffset() or timedelta(0)
-    utc_days = step is None or (not offset and zone.key in ("UTC", "Etc/UTC"))
-    return "day" if utc_days else "hour"
+    return "day" if step is None or zone.key in ("UTC", "Etc/UTC") else "hour"
+
+
+def split_hours(start: datetime, end: datetime, step: str | None, zone: ZoneInfo) -> set[datetime]:
+    """Hours in which a calendar step begins: in zones that are not whole hours from UTC, they belong to two steps."""
+    if step not in CALENDAR_STEPS:
+        return set()
+    return {bucket.replace(minute=0, second=0) for bucket in buckets(start, end, step, zone) if bucket.minute}
+
+
+def up_to_hour(moment: datetime) -> datetime:
+    """The next whole hour, `moment` itself if it is one."""
+    return moment + (-(moment - datetime(2001, 1, 1, tzinfo=UTC)) % HOUR)
 
 
 def segments(
