@@ -82,6 +82,10 @@ def _share(name: str, label: str, description: str, part: Sum, whole: Sum, bette
     return Metric(name, label, "ratio", description, part, per=whole, better=better)
 
 
+def _checks(name: str, label: str, value: Sum) -> Metric:
+    return Metric(name, label, "count", f"{label}: the sample of a quality proxy", value)
+
+
 def _tokens(name: str, label: str, description: str) -> Metric:
     return Metric(name, label, "tokens", description, _of(name))
 
@@ -384,6 +388,15 @@ _METRICS = [
         "up",
     ),
     Metric("feedback_count", "Feedback", "count", "Thumbs given", _of("feedback_up", "feedback_down")),
+    # What the proxies above are shares of: how many answers say so
+    _checks("refusal_checks", "Answers that say whether they refused", _of("refused_known")),
+    _checks("policy_checks", "Events that say whether a policy was hit", _of("policy_known")),
+    _checks("schema_checks", "Answers checked against their schema", _of("schema_known")),
+    _checks("citation_checks", "Answers that count their citations", _of("citations_known")),
+    _checks("retrieval_checks", "Retrievals that count their documents", _of("documents_known")),
+    _checks("similarity_checks", "Retrievals with a score", _of("scores_known")),
+    _checks("cache_checks", "Answers that say whether they came from the response cache", _of("cache_known")),
+    _checks("tool_executions", "Tool executions", _of("events", where="s.operation = 'execute_tool'")),
 ]
 
 CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
