@@ -13,6 +13,7 @@ Kind = Literal["failures", "latency", "tokens", "cost", "traffic"]
 MIN_SHARE = 0.1  # a value that carries less of the change is left out
 MATERIAL = {"tokens": 0.25, "cost": 0.25, "traffic": 0.5, "latency": 0.3}
 MIN_SLOWER_MS = 200
+MANY = 2.6  # a wider interval than a single rate needs: dozens of values are tried at once
 # Tokens and cost of calls vary about as much as their mean, so two means differ by chance by this much per 1/sqrt(n).
 SPREAD = 2.4
 P95_SPREAD = 5.0  # the same for a p95, which rests on a twentieth of the calls
@@ -34,7 +35,8 @@ class Pair:
 
 
 NOTHING = Pair(0.0, 0)
-Values = Mapping[str, Pair]
+Name = tuple[str, ...]  # the values of the columns that name something: ("answers", "1.43.0")
+Values = Mapping[Name, Pair]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Driver:
 
     kind: Kind
     dimension: str
-    value: str
+    value: Name
     now: float
     before: float | None
     excess: float
@@ -86,7 +88,7 @@ def of_ratio(kind: Kind, dimension: str, now: Values, before: Values) -> list[Dr
 
 def _matters(kind: Kind, pair: Pair, before: Pair, usual: float) -> bool:
     if kind == "failures":
-        return exceeds(pair.amount, pair.count, usual)
+        return exceeds(pair.amount, pair.count, usual, MANY)
     if min(pair.count, before.count) < MIN_REQUESTS or not usual:
         return False
     chance = SPREAD * sqrt(1 / pair.count + 1 / before.count)
@@ -112,7 +114,7 @@ def _much_more(new: int, old: int) -> bool:
 
 
 def of_latency(
-    dimension: str, now: Mapping[str, tuple[float | None, int]], before: Mapping[str, tuple[float | None, int]]
+    dimension: str, now: Mapping[Name, tuple[float | None, int]], before: Mapping[Name, tuple[float | None, int]]
 ) -> list[Driver]:
     """Values whose p95 rose or fell; (p95 in ms, count) by value. Percentiles do not add up, so there is no share."""
     total = sum(count for _, count in now.values()) or 1

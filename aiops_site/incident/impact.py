@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aiops_site import formats
-from aiops_site.incident import drivers, links, population
-from aiops_site.incident.drivers import Driver, Pair
+from aiops_site.incident import drivers, links, population, rules
+from aiops_site.incident.drivers import Driver, Name, Pair
 from aiops_site.incident.population import MODEL_CALLS, REQUESTS, Population
 from aiops_site.incident.situation import Situation
 from usage.measures import NARROW_DIMENSIONS
@@ -66,6 +66,7 @@ class Difference:
     """A driver ready to draw."""
 
     driver: Driver
+    name: str
     word: str
     before: str
     now: str
@@ -130,21 +131,21 @@ def by_tenant(scope: Scope) -> MetricResult:
     return scope.query(METRICS, group_by=("tenant",))
 
 
-def values(result: MetricResult, dimension: Dimension) -> dict[str, list[MetricRow]]:
+def values(result: MetricResult, dimension: Dimension) -> dict[Name, list[MetricRow]]:
     """The rows of each value of a dimension; {} where the result was not read by it."""
     columns = result.query.group_by
     if not set(dimension.columns) <= set(columns):
         return {}
     places = [columns.index(column) for column in dimension.columns]
-    found: dict[str, list[MetricRow]] = defaultdict(list)
+    found: dict[Name, list[MetricRow]] = defaultdict(list)
     for row in result.rows:
-        found[named([row.key[place] for place in places])].append(row)
+        found[tuple(row.key[place] for place in places)].append(row)
     return found
 
 
-def named(parts: list[str]) -> str:
-    """ "answers 1.43.0"; "" when nothing was said."""
-    return " ".join(part or UNTAGGED for part in parts) if any(parts) else ""
+def named(name: Name) -> str:
+    """ "answers 1.43.0"."""
+    return " ".join(part or UNTAGGED for part in name) if any(name) else UNTAGGED
 
 
 def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
@@ -156,17 +157,15 @@ def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
     total = sum(pair.amount for pair in counted.values())
     worst = sorted(counted.items(), key=lambda item: item[1].amount, reverse=True)[:WORST]
     return [
-        Hit(name or UNTAGGED, int(pair.amount), pair.amount / total, pair.ratio, url(scope, dimension, name))
+        Hit(named(name), int(pair.amount), pair.amount / total, pair.ratio, url(scope, dimension, name, **rules.FAILED))
         for name, pair in worst
         if pair.amount
     ]
 
 
-def url(scope: Scope, dimension: Dimension, name: str) -> str:
-    """The failures of one value; what the events page cannot filter by, it is asked to search for."""
-    if len(dimension.columns) == 1:
-        return links.evidence(scope, status="error", **{dimension.name: name})
-    return links.evidence(scope, status="error", q=name.split()[0] if name else "")
+def url(scope: Scope, dimension: Dimension, name: Name, **filters: str) -> str:
+    """The events of one value."""
+    return links.evidence(scope, **filters, **dict(zip(dimension.columns, name, strict=True)))
 
 
 # --- What carries the difference ----------------------------------------------------------------------------------
@@ -182,8 +181,8 @@ def changed(dimension: Dimension, now: MetricResult, usual: MetricResult, counts
     return found + drivers.of_traffic(dimension.name, _pairs(new, _failed, base), _pairs(old, _failed, base))
 
 
-def _pairs(by_value: dict[str, list[MetricRow]], pair: Callable, base: Population) -> dict[str, Pair]:
-    totals = {name: _sum(pair(row, base) for row in rows) for name, rows in by_value.items() if name}
+def _pairs(by_value: dict[Name, list[MetricRow]], pair: Callable, base: Population) -> dict[Name, Pair]:
+    totals = {name: _sum(pair(row, base) for row in rows) for name, rows in by_value.items() if any(name)}
     return {name: total for name, total in totals.items() if total.count}
 
 
@@ -223,9 +222,9 @@ def slower(situation: Situation) -> list[Driver]:
     ]
 
 
-def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[str, tuple[float | None, int]]:
+def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[Name, tuple[float | None, int]]:
     result = scope.query((metric, base), group_by=(dimension,))
-    return {row.key[0]: (row.values[metric], row.values[base]) for row in result.rows if row.key[0]}
+    return {row.key: (row.values[metric], row.values[base]) for row in result.rows if row.key[0]}
 
 
 def chosen(found: list[Driver]) -> list[Driver]:
@@ -243,14 +242,14 @@ def difference(scope: Scope, driver: Driver) -> Difference:
     """A driver in words. Only a change for the worse is coloured."""
     unit = UNITS[driver.kind]
     worse = driver.risen and driver.kind != "traffic"
-    columns = next((d.columns for d in (*DIMENSIONS, TENANT) if d.name == driver.dimension), (driver.dimension,))
-    failed = {"status": "error"} if driver.kind == "failures" else {}
-    place = {driver.dimension: driver.value} if len(columns) == 1 else {"q": driver.value.split()[-1]}
+    dimension = next(d for d in (*DIMENSIONS, TENANT) if d.name == driver.dimension)
+    failed = rules.FAILED if driver.kind == "failures" else {}
     return Difference(
         driver=driver,
+        name=named(driver.value),
         word=WORDS[driver.kind][0 if driver.risen else 1],
         before=formats.figure(driver.before, unit) if driver.before is not None else "new",
         now=formats.figure(driver.now, unit),
         tone="bad" if worse and driver.kind == "failures" else "warn" if worse else "",
-        url=links.evidence(scope, **failed | place),
+        url=url(scope, dimension, driver.value, **failed),
     )

@@ -1,24 +1,23 @@
 """Addresses of the incident view: its parts, and the evidence behind a figure."""
 
-from collections.abc import Mapping
-
 from django.urls import reverse
 
-from usage.scope import FILTERS, UNTAGGED, Scope
+from usage.scope import UNTAGGED, Scope
 
-EVENTS = "/events/"
+BY_CALLS = {"provider", "model"}
 # Parameters of this page that mean nothing elsewhere.
 OWN = dict.fromkeys(("by", "sort", "compare"))
 
 
 def evidence(scope: Scope, **filters: str) -> str:
-    """The events behind a figure of `scope`: its window and filters, and those given; blank ones as UNTAGGED."""
-    named = {name: (value or UNTAGGED if name in FILTERS else value) for name, value in filters.items()}
-    return scope.url(EVENTS, from_=scope.start, to=scope.end, **OWN | _searched(named))
+    """The events behind a figure of `scope`: its window and filters, and those given; blank ones as UNTAGGED.
 
-
-def _searched(filters: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in filters.items() if value}
+    `entries` (requests only, without their stages) is left out where a provider or model is picked: no entry has one.
+    """
+    if BY_CALLS & {*filters, *scope.filters}:
+        filters.pop("entries", None)
+    named = {name: value or UNTAGGED for name, value in filters.items()}
+    return scope.url(reverse("event-list"), from_=scope.start, to=scope.end, **OWN | named)
 
 
 def part(scope: Scope, name: str, **changes) -> str:

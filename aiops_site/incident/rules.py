@@ -51,11 +51,14 @@ class Signal:
     drill: dict[str, str] = field(default_factory=dict)  # filters of the events behind it
 
 
+FAILED = {"status": "error", "entries": "1"}
+ENTRIES = {"entries": "1"}
+
 # In order of weight: the first that is bad is the answer to "is it down?".
 SIGNALS = (
     Signal(
         "error_rate", "Error rate", "%", "share", 0.02, 0.05,
-        says="{value} of {count} {noun} end in an error", drill={"status": "error"},
+        says="{value} of {count} {noun} end in an error", drill=FAILED,
     ),
     Signal(
         "call_error_rate", "Provider error rate", "%", "share", 0.02, 0.05, base="calls",
@@ -66,8 +69,9 @@ SIGNALS = (
         says="providers refuse {value} of {count} model calls for their rate (429)", drill={"error_type": "rate_limit"},
     ),
     Signal("latency_p99", "p99 latency", "ms", "level", None, 10_000, needs=200,
-        says="one in a hundred takes over {value}"),
-    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}"),
+        says="one in a hundred takes over {value}", drill=ENTRIES),
+    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}",
+        drill=ENTRIES),
     Signal(
         "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, None,
         says="{value} of retrievals find nothing", drill={"operation": "retrieval"},
@@ -104,9 +108,9 @@ def lower_bound(hits: float, count: int, z: float = Z) -> float:
     return max((centre - spread) / (1 + z * z / count), 0.0)
 
 
-def exceeds(hits: float, count: int, limit: float) -> bool:
+def exceeds(hits: float, count: int, limit: float, z: float = Z) -> bool:
     """Whether hits/count is above `limit` beyond chance, with at least MIN_FAILURES hits."""
-    return hits >= MIN_FAILURES and lower_bound(hits, count) > limit
+    return hits >= MIN_FAILURES and lower_bound(hits, count, z) > limit
 
 
 def grade(signal: Signal, reading: Reading) -> Tone:

@@ -1,7 +1,7 @@
 """The first sentence and the red rows under it: what is wrong, in words, the worst first. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -67,6 +67,12 @@ class Verdict:
 
 def give(facts: Facts) -> Verdict:
     """The verdict: silence first, then what is wrong, then too little traffic, then all is well."""
+    given = _given(facts)
+    # A number and its per cent sign stay on one line.
+    return replace(given, text=given.text.replace(" %", "\N{NO-BREAK SPACE}%"))
+
+
+def _given(facts: Facts) -> Verdict:
     found = findings(facts)
     if facts.live and rules.is_silent(facts.silent_minutes or 0, facts.usual["requests"]):
         return _silent(facts, found)
@@ -122,9 +128,7 @@ def _no_success(facts: Facts) -> Finding | None:
     requests = facts.now["requests"]
     if facts.now["successes"] or facts.now["errors"] < rules.MIN_FAILURES:
         return None
-    return Finding(
-        "bad", "No success", f"None of {formats.exact(requests)} {facts.noun} succeeded.", {"status": "error"}
-    )
+    return Finding("bad", "No success", f"None of {formats.exact(requests)} {facts.noun} succeeded.", rules.FAILED)
 
 
 def _provider(facts: Facts, provider: Provider) -> Finding | None:
@@ -193,7 +197,7 @@ def _unsure(facts: Facts, found: list[Finding]) -> Verdict:
 def _silent(facts: Facts, found: list[Finding]) -> Verdict:
     gap = formats.span_text(timedelta(minutes=int(facts.silent_minutes or 0)))
     text = (
-        f"nothing has arrived, where {formats.compact(facts.usual['requests'])} {facts.noun} an hour are usual. "
+        f"Nothing has arrived, where {formats.compact(facts.usual['requests'])} {facts.noun} an hour are usual. "
         "Either nobody asks, or the clients cannot reach the desk."
     )
     return Verdict("bad", f"No events for {gap}", text, found)

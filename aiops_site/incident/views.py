@@ -7,7 +7,6 @@ from datetime import timedelta
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
@@ -17,6 +16,7 @@ from aiops_site.incident.situation import is_live, look
 from usage import rollups
 from usage.models import Series
 from usage.scope import Scope
+from usage.views.events import first_event
 
 DEFAULT_RANGE = "6h"
 STALE_AFTER = 60  # seconds of roll-up lag that are worth a notice
@@ -111,16 +111,9 @@ def _ever(scope: Scope) -> bool:
 
 def _first_run(request: HttpRequest, scope: Scope) -> dict:
     """The way to a first event: a line to paste, and where to get its key."""
-    curl = (
-        f"curl {request.build_absolute_uri(reverse('api-events'))} \\\n"
-        "  -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \\\n"
-        '  -d \'{"event_id": "first-1", "operation": "chat", "provider": "openai", "model": "gpt-4o",\n'
-        '       "feature": "hello", "latency_ms": 840, "input_tokens": 320, "output_tokens": 45,\n'
-        '       "status": "success"}\''
-    )
     return {
         "scope": scope,
-        "curl": curl,
+        "curl": first_event(request),
         "may_key": can_anywhere(request.user, "api_key.manage"),
         "member": bool(scope.teams),
     }
