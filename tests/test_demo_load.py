@@ -114,6 +114,14 @@ def test_live_goes_on_from_the_last_event(demo):
     assert UsageEvent.objects.filter(occurred_at__gte=NOW - timedelta(minutes=40)).count() > 100
 
 
+def test_a_removed_demo_gets_no_more_events(demo):
+    team = Team.objects.get(slug="support")
+    load.remove(label="a test")
+    with pytest.raises(load.DemoGone):
+        load.fill(team=team, since=NOW - timedelta(days=1), until=NOW, window_end=demo.window_end)
+    assert rows_of(team) == {}
+
+
 def test_live_without_a_demo_says_what_to_do(db):
     with pytest.raises(CommandError, match="demo create"):
         call_command("demo", "live", length=0.1)

@@ -63,6 +63,10 @@ class DemoRefused(Exception):
     """The ingest refused an event of the demo: the generator and the field rules have grown apart."""
 
 
+class DemoGone(Exception):
+    """The demo was removed while events were being made for it."""
+
+
 def create(*, now: datetime, volume: float = 1.0, processes: int = 1) -> Made:
     """Makes the demo, or brings an existing one up to now. Safe to run twice, and after a run that was broken off.
 
@@ -105,7 +109,11 @@ def fill(*, team: Team, since: datetime, until: datetime, window_end: datetime, 
 
 
 def _store(team: Team, batch: list[dict]) -> int:
-    outcome = record_events(team=team, environment="", api_key_id=None, events=batch)
+    with transaction.atomic():
+        # Events have no foreign key: without the lock, a removal at this moment would leave them behind.
+        if not Team.objects.select_for_update().filter(pk=team.pk, is_demo=True):
+            raise DemoGone(f"The demo team {team.slug} is no longer there.")
+        outcome = record_events(team=team, environment="", api_key_id=None, events=batch)
     if outcome.rejected_count:
         raise DemoRefused(f"{outcome.rejected_count} demo events were refused, the first: {outcome.rejected[0]}")
     return outcome.accepted
@@ -137,23 +145,20 @@ def _window_end(now: datetime) -> datetime:
 
 def status() -> Status:
     """What of the demo is stored."""
+    teams = list(Team.objects.filter(is_demo=True).order_by("slug"))
     counts = {
         row["team_id"]: row
-        for row in UsageEvent.objects.filter(team_id__in=_demo_teams())
+        for row in UsageEvent.objects.filter(team_id__in=[team.pk for team in teams])
         .values("team_id")
         .annotate(events=Count("event_id"), first=Min("occurred_at"), last=Max("occurred_at"))
     }
     empty = {"events": 0, "first": None, "last": None}
-    rows = [(team, counts.get(team.pk, empty)) for team in Team.objects.filter(is_demo=True).order_by("slug")]
+    rows = [(team, counts.get(team.pk, empty)) for team in teams]
     return Status(
         window_end(),
         [(team.slug, row["events"], row["first"], row["last"]) for team, row in rows],
         ChangeMarker.objects.filter(team__is_demo=True).count(),
     )
-
-
-def _demo_teams() -> list[int]:
-    return list(Team.objects.filter(is_demo=True).order_by("pk").values_list("pk", flat=True))
 
 
 def remove(*, label: str) -> int:
@@ -162,7 +167,7 @@ def remove(*, label: str) -> int:
     One transaction; `label` names who asked, for the audit log.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        teams = _demo_teams()
+        teams = [team.pk for team in Team.objects.select_for_update().filter(is_demo=True).order_by("pk")]
         for team in teams:
             # The lock of the roll-ups: a recompute in flight must not write rows of a team that is gone.
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TEAM_LOCK, team % 2**31])
