@@ -191,10 +191,12 @@ def test_differences_are_listed_with_the_calls_behind_them(client, cast):
     page = client.get(url).content.decode()
     assert "$0.06" in page  # reported, 3 × 0.02
     assert "$0.021" in page  # computed, 3 × 0.007
-    page = client.get(url, {"provider": "acme", "example": "acme-1"}).content.decode()
+    page = client.get(url, {"by": "acme", "of": "acme-1"}).content.decode()
     assert "support-0" in page
+    assert "Nothing to compare" in client.get(url, {"environment": "dev"}).content.decode()
+    assert "$0.06" in client.get(url, {"environment": "prod", "model": "acme-1"}).content.decode()
     client.force_login(cast.stan)
-    assert "support-0" not in client.get(url, {"provider": "acme", "example": "acme-1"}).content.decode()
+    assert "support-0" not in client.get(url, {"by": "acme", "of": "acme-1"}).content.decode()
 
 
 def test_the_catalogue_can_be_searched(client, cast):

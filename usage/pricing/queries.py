@@ -1,5 +1,6 @@
 """Reads of the price pages: what is unpriced, which models are in use, where reported and computed cost differ."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from usage.models import Price, Repricing
 UNPRICED_DAYS = 400
 IN_USE_DAYS = 30
 EXAMPLE_HOURS, EXAMPLES = 3, 10
+FILTERED = ("environment", "feature", "provider", "model")  # what a series can be filtered by on these pages
 
 # Whole days from the daily roll-ups, today from the hourly ones: fresh, and small however many events there are.
 _UNPRICED = """
@@ -39,19 +41,22 @@ _IN_USE = """
 
 # A row's two sums are about the same calls only where all of its calls have both.
 _DIFFERENCES = """
-    SELECT s.provider, s.model, sum(r.reported),
-        coalesce(sum(r.reported) FILTER (WHERE {both}), 0),
-        coalesce(sum(r.reported_cost_usd) FILTER (WHERE {both}), 0), coalesce(sum(r.cost_usd) FILTER (WHERE {both}), 0)
-    FROM usage_hour r JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id
-    WHERE r.team_id = ANY(%(teams)s) AND r.bucket >= %(start)s AND r.bucket < %(end)s AND r.reported > 0
-    GROUP BY 1, 2 ORDER BY abs(coalesce(sum(r.reported_cost_usd - r.cost_usd) FILTER (WHERE {both}), 0)) DESC, 1, 2
-""".format(both="r.reported = r.priced AND r.unpriced IS NULL")
+    SELECT c.provider, c.model, sum(c.reported), coalesce(sum(c.reported) FILTER (WHERE c.whole), 0),
+        coalesce(sum(c.reported_cost_usd) FILTER (WHERE c.whole), 0), coalesce(sum(c.cost_usd) FILTER (WHERE c.whole), 0)
+    FROM (
+        SELECT s.provider, s.model, r.reported, r.reported_cost_usd, r.cost_usd,
+            r.reported = r.priced AND r.unpriced IS NULL AS whole
+        FROM usage_hour r JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id
+        WHERE r.team_id = ANY(%(teams)s) AND r.bucket >= %(start)s AND r.bucket < %(end)s AND r.reported > 0 {filters}
+    ) c
+    GROUP BY 1, 2 ORDER BY abs(coalesce(sum(c.reported_cost_usd - c.cost_usd) FILTER (WHERE c.whole), 0)) DESC, 1, 2
+"""
 
 _WORST_HOURS = """
     SELECT r.team_id, r.bucket, array_agg(r.series_id)
     FROM usage_hour r JOIN usage_series s ON s.team_id = r.team_id AND s.id = r.series_id
     WHERE r.team_id = ANY(%(teams)s) AND r.bucket >= %(start)s AND r.bucket < %(end)s AND r.reported > 0
-        AND s.provider = %(provider)s AND s.model = %(model)s
+        AND s.provider = %(provider)s AND s.model = %(model)s {filters}
     GROUP BY 1, 2 ORDER BY abs(sum(coalesce(r.reported_cost_usd, 0) - coalesce(r.cost_usd, 0))) DESC, 2 DESC
     LIMIT %(hours)s
 """
@@ -150,17 +155,34 @@ def models_in_use(teams: list[Team], now: datetime) -> list[InUse]:
     return [InUse(*row) for row in _rows(_IN_USE, {"teams": [team.pk for team in teams], "first": first})]
 
 
-def differences(team_ids: list[int], start: datetime, end: datetime) -> list[Difference]:
+@dataclass(frozen=True)
+class Slice:
+    """Whose calls are compared, when, and of which dimension values."""
+
+    team_ids: list[int]
+    start: datetime
+    end: datetime
+    filters: Mapping[str, tuple[str, ...]]
+
+    @property
+    def sql(self) -> str:
+        return "".join(f" AND s.{name} = ANY(%({name}_in)s)" for name in FILTERED if name in self.filters)
+
+    @property
+    def parameters(self) -> dict:
+        values = {f"{name}_in": list(self.filters[name]) for name in FILTERED if name in self.filters}
+        return values | {"teams": self.team_ids, "start": self.start, "end": self.end}
+
+
+def differences(of: Slice) -> list[Difference]:
     """Per model, reported against computed cost, from the hourly roll-ups; largest difference first."""
-    return [Difference(*row) for row in _rows(_DIFFERENCES, {"teams": team_ids, "start": start, "end": end})]
+    return [Difference(*row) for row in _rows(_DIFFERENCES.format(filters=of.sql), of.parameters)]
 
 
-def difference_examples(
-    team_ids: list[int], provider: str, model: str, start: datetime, end: datetime
-) -> list[Example]:
+def difference_examples(of: Slice, provider: str, model: str) -> list[Example]:
     """Calls of the model that differ most, looked for in the few hours whose sums differ most."""
-    parameters = {"teams": team_ids, "provider": provider, "model": model, "start": start, "end": end}
-    hours = _rows(_WORST_HOURS, parameters | {"hours": EXAMPLE_HOURS})
+    parameters = of.parameters | {"provider": provider, "model": model, "hours": EXAMPLE_HOURS}
+    hours = _rows(_WORST_HOURS.format(filters=of.sql), parameters)
     found = [
         Example(*row)
         for team, hour, series in hours

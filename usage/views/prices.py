@@ -222,19 +222,16 @@ def price_unpriced(request: HttpRequest) -> HttpResponse:
 def price_differences(request: HttpRequest) -> HttpResponse:
     """Where the cost that clients report is not the one computed here; with examples of one model."""
     scope = Scope.from_request(request, default_range="7d")
-    team_ids = list(scope.team_ids)
-    chosen = (request.GET.get("provider", ""), request.GET["example"]) if request.GET.get("example") else None
+    of = queries.Slice(list(scope.team_ids), scope.start, scope.end, scope.filters)
+    chosen = (request.GET.get("by", ""), request.GET["of"]) if request.GET.get("of") else None
     teams = {team.pk: team for team in scope.teams}
-    examples = queries.difference_examples(team_ids, *chosen, scope.start, scope.end) if chosen else []
+    examples = queries.difference_examples(of, *chosen) if chosen else []
     return render(
         request,
         "usage/prices/differences.html",
         {
             "scope": scope,
-            "rows": [
-                (row, scope.url(example=row.model, provider=row.provider) + "#examples")
-                for row in queries.differences(team_ids, scope.start, scope.end)
-            ],
+            "rows": [(row, scope.url(of=row.model, by=row.provider) + "#examples") for row in queries.differences(of)],
             "chosen": chosen,
             "examples": [(one, teams[one.team_id]) for one in examples],
             "tabs": tabs("price-differences"),
