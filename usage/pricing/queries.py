@@ -42,7 +42,8 @@ _IN_USE = """
 # A row's two sums are about the same calls only where all of its calls have both.
 _DIFFERENCES = """
     SELECT c.provider, c.model, sum(c.reported), coalesce(sum(c.reported) FILTER (WHERE c.whole), 0),
-        coalesce(sum(c.reported_cost_usd) FILTER (WHERE c.whole), 0), coalesce(sum(c.cost_usd) FILTER (WHERE c.whole), 0)
+        coalesce(sum(c.reported_cost_usd) FILTER (WHERE c.whole), 0),
+        coalesce(sum(c.cost_usd) FILTER (WHERE c.whole), 0)
     FROM (
         SELECT s.provider, s.model, r.reported, r.reported_cost_usd, r.cost_usd,
             r.reported = r.priced AND r.unpriced IS NULL AS whole
