@@ -22,7 +22,7 @@ START_SECONDS = 30
 def provide() -> None:
     """Set what the settings read before Django does; servers that are named in the environment are used as they are."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    os.environ.setdefault("SECRET_KEY", "only-for-tests")
+    os.environ["SECRET_KEY"] = "only for tests " * 4
     os.environ["DEBUG"] = "0"
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["BROKER_URL"] = f"{os.environ['BROKER_URL']}?virtual_host={worker.removeprefix('gw')}"

@@ -28,7 +28,7 @@ def own_desk():
 def database(desk: RunningDesk) -> psycopg.Connection:
     """A connection to the desk's database, by the address it wrote to desk.env."""
     lines = (desk.data_dir / "desk.env").read_text().splitlines()
-    url = next(line.partition("=")[2] for line in lines if line.startswith("DATABASE_URL="))
+    url = next(line.partition("=")[2].strip("'") for line in lines if line.startswith("DATABASE_URL="))
     return psycopg.connect(url, autocommit=True)
 
 

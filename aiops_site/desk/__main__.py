@@ -75,13 +75,21 @@ class Desk:
         return server.url
 
     def prepare(self, supervisor: Supervisor) -> None:
-        """Static files and migrations side by side, then the demo data."""
+        """Static files and migrations, side by side."""
         static = supervisor.begin(
             services.manage("static", ["collectstatic", "--noinput", "-v0"], self.environ, quiet=True)
         )
         supervisor.finish(supervisor.begin(services.manage("migrate", ["migrate", "--noinput", "-v0"], self.environ)))
         supervisor.finish(static)
+
+    def start_processes(self, supervisor: Supervisor) -> None:
+        """Start web, workers and beat; they load while the demo data is made, then the web server must be ready."""
+        supervisor.start(services.web(self.environ))
+        for queue in services.QUEUES:
+            supervisor.start(services.worker(queue, self.environ))
+        supervisor.start(services.beat(self.data_dir, self.environ))
         self.prepare_demo(supervisor)
+        supervisor.wait_until(self.answers, "The web server", READY_SECONDS)
 
     def prepare_demo(self, supervisor: Supervisor) -> None:
         """Make the demo data in a database of ours at its first start, and bring it up to now at later ones.
@@ -92,27 +100,24 @@ class Desk:
         if choice == "0":
             wanted.unlink(missing_ok=True)
             return
-        create = ["demo", "create"] if choice == "1" or wanted.exists() else ["demo", "create", "--if-present"]
-        if "--if-present" not in create:
+        if choice == "1" or wanted.exists():
             self.console.say("Making demo data, about half a minute (DEMO=0 leaves it out) …")
-        step = supervisor.begin(services.manage("demo", create, self.environ, quiet=True))
+            self.logins = self.run_demo(supervisor, ["demo", "create"])
+        else:
+            self.logins = self.run_demo(supervisor, ["demo", "create", "--if-present"])
+        if self.logins:
+            wanted.unlink(missing_ok=True)
+            supervisor.start(services.demo(self.environ))
+
+    def run_demo(self, supervisor: Supervisor, command: list[str]) -> str:
+        """Output of a demo command; "" with a message when it failed, which is no reason not to start."""
+        step = supervisor.begin(services.manage("demo", command, self.environ, quiet=True))
         try:
             supervisor.finish(step)
         except ServiceFailed as problem:
             self.console.say(f"The desk goes on without demo data; the next start tries again. {problem}")
-            return
-        self.logins = "\n".join(step.tail)
-        wanted.unlink(missing_ok=True)
-
-    def start_processes(self, supervisor: Supervisor) -> None:
-        """Start web, workers and beat, and wait until the web server says it is ready."""
-        supervisor.start(services.web(self.environ))
-        for queue in services.QUEUES:
-            supervisor.start(services.worker(queue, self.environ))
-        supervisor.start(services.beat(self.data_dir, self.environ))
-        if self.logins:
-            supervisor.start(services.demo(self.environ))
-        supervisor.wait_until(self.answers, "The web server", READY_SECONDS)
+            return ""
+        return "\n".join(step.tail)
 
     def answers(self) -> bool:
         """True when /readyz answers 200."""

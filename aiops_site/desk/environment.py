@@ -22,8 +22,8 @@ def ensure_secret_key(data_dir: Path) -> None:
 
 
 def write_desk_env(data_dir: Path, values: dict[str, str]) -> None:
-    """Write desk.env, so that `manage.py` in a second terminal reaches the servers of this desk."""
-    lines = [f"{name}={value}\n" for name, value in values.items()]
+    """Write desk.env, so that `manage.py` in a second terminal reaches this desk's servers; a shell can read it too."""
+    lines = [f"{name}='{value}'\n" for name, value in values.items()]
     write_private(data_dir / "desk.env", "# Written by `make run` at every start.\n" + "".join(lines))
 
 
