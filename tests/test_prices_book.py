@@ -89,6 +89,14 @@ def test_the_model_that_answered_is_asked_where_the_requested_one_has_no_price(c
     assert usd(model="my-deployment", response_model="gpt-4o-2024-08-06") == 9
 
 
+def test_the_model_that_ran_is_billed_where_a_router_chose_another(cast):
+    assert usd(model="gpt-4o", response_model="gpt-4o-mini-2024-07-18") == Decimal("0.15")
+    add("2", model="gpt-4o")
+    assert usd(model="gpt-4o", response_model="gpt-4o-mini-2024-07-18") == Decimal("0.15")
+    assert usd(model="gpt-4o", response_model="gpt-4o-2024-08-06") == 2, "a dated name is the same model"
+    assert usd(model="gpt-4o", response_model="/models/whatever") == 2
+
+
 def test_unknown_is_none(cast):
     assert usd(model="gpt-99") is None
 

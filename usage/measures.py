@@ -35,8 +35,11 @@ NARROW_DIMENSIONS = frozenset(
     {"environment", "feature", "operation", "provider", "model", "cost_center", "status", "error_type"}
 )
 
-# Operations that call a model and are billed for it. An event of another operation has no cost of its own.
+# Operations that call a model and are billed for it.
 MODEL_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings", "rerank")
+# Operations that contain calls. Tokens on such an event are sums of its children's, so they are neither priced nor
+# counted. An event of any other operation is priced where it names a model and tokens.
+WRAPPER_OPERATIONS = ("gateway", "invoke_agent", "create_agent", "invoke_workflow", "plan")
 
 # usage_event.cost_state
 COST_NONE, COST_PRICED, COST_UNPRICED, COST_UNMETERED = 0, 1, 2, 3

@@ -104,7 +104,7 @@ class RowMaker:
         if used is None and answered is None:
             if series.refused_call or not series.model_operation:
                 return COST_NONE, ""
-        elif not (series.model_operation or e.response_model or series.dimensions["model"]):
+        elif series.wraps_calls or not (series.model_operation or e.response_model or series.dimensions["model"]):
             return COST_NONE, ""
         tariff = self._tariff(e, at, series)
         rate = tariff.dated.rate

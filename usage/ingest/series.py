@@ -17,7 +17,7 @@ from django.db import connection
 
 from usage.ingest.checks import dimensions_problem, settled
 from usage.ingest.problems import Problem
-from usage.measures import DIMENSIONS, MODEL_OPERATIONS, NARROW_DIMENSIONS
+from usage.measures import DIMENSIONS, MODEL_OPERATIONS, NARROW_DIMENSIONS, WRAPPER_OPERATIONS
 
 # Whether the event is an entry (bool), then the dimensions: as the client sent them (str or None), and settled (str).
 RawKey = tuple[Any, ...]
@@ -39,6 +39,7 @@ class Resolved:
     id: int
     dimensions: dict[str, str]
     model_operation: bool
+    wraps_calls: bool
     refused_call: bool
     folded: dict[str, str] | None = None
 
@@ -84,6 +85,7 @@ def _resolved(key: Key, stored: Key, ids: dict[Key, int]) -> Resolved:
         id=ids[stored],
         dimensions=dimensions,
         model_operation=dimensions["operation"] in MODEL_OPERATIONS,
+        wraps_calls=dimensions["operation"] in WRAPPER_OPERATIONS,
         # Providers bill an answer, not a refusal; but what timed out may have been answered.
         refused_call=dimensions["status"] in ("error", "blocked") and dimensions["error_type"] != "timeout",
         folded=folded or None,

@@ -7,10 +7,12 @@ is an event whose operation calls a model.
 from dataclasses import dataclass
 from typing import Literal
 
-from usage.measures import MODEL_OPERATIONS
+from usage.measures import MODEL_OPERATIONS, WRAPPER_OPERATIONS
 
 REQUEST = "s.entry"
 CALL = f"s.operation IN ({', '.join(repr(name) for name in MODEL_OPERATIONS)})"
+# Tokens of a wrapper are sums of its calls' tokens: counting them would double them.
+OWN_TOKENS = f"s.operation NOT IN ({', '.join(repr(name) for name in WRAPPER_OPERATIONS)})"
 FAILED = "s.status = 'error'"
 
 Unit = Literal["count", "USD", "tokens", "ms", "ratio"]
@@ -69,7 +71,8 @@ def _of(*measures: str, where: str = "") -> Sum:
 REQUESTS = _of("events", where=REQUEST)
 CALLS = _of("events", where=CALL)
 COST = _of("cost_usd")
-TOKENS = _of("input_tokens", "output_tokens")
+INPUT, OUTPUT = _of("input_tokens", where=OWN_TOKENS), _of("output_tokens", where=OWN_TOKENS)
+TOKENS = _of("input_tokens", "output_tokens", where=OWN_TOKENS)
 PRICED = _of("priced")
 UNKNOWN_COST = _of("unpriced", "unmetered")
 
@@ -87,7 +90,7 @@ def _checks(name: str, label: str, value: Sum) -> Metric:
 
 
 def _tokens(name: str, label: str, description: str) -> Metric:
-    return Metric(name, label, "tokens", description, _of(name))
+    return Metric(name, label, "tokens", description, _of(name, where=OWN_TOKENS))
 
 
 def _percentiles(prefix: str, label: str, description: str, histogram, where: str) -> list[Metric]:
@@ -247,7 +250,7 @@ _METRICS = [
         "Input tokens per call",
         "tokens",
         "Input tokens by model call",
-        _of("input_tokens"),
+        INPUT,
         per=CALLS,
     ),
     Metric(
@@ -255,23 +258,23 @@ _METRICS = [
         "Output tokens per call",
         "tokens",
         "Output tokens by model call",
-        _of("output_tokens"),
+        OUTPUT,
         per=CALLS,
     ),
     _share(
         "cached_input_share",
         "Cached input",
         "Input tokens read from the provider's cache by input tokens",
-        _of("cached_input_tokens"),
-        _of("input_tokens"),
+        _of("cached_input_tokens", where=OWN_TOKENS),
+        INPUT,
         "up",
     ),
     _share(
         "output_input_ratio",
         "Output by input",
         "Output tokens by input tokens",
-        _of("output_tokens"),
-        _of("input_tokens"),
+        OUTPUT,
+        INPUT,
         "",
     ),
     # Cost

@@ -62,8 +62,7 @@ class Book:
     ) -> Rate | None:
         """The rate of one call, or None where no price is known.
 
-        The requested model decides; the one that answered is looked up where the requested one has no price (a
-        deployment's or router's name).
+        What ran is what is billed: `response_model` decides where it is another model than the one asked for.
         """
         return self.dated_rate(team_id, provider, model, region, tier, at, response_model).rate
 
@@ -98,13 +97,18 @@ class Book:
         return self._resolve(team_id, provider, model, region, tier, at, response_model)
 
     def _resolve(self, team_id, provider, model, region, tier, at, response_model) -> Source:
-        found = self._of_model(team_id, provider, model, region, tier, at)
-        if found.rate is not None or not response_model or normal(response_model) == normal(model):
-            return found
+        asked = self._of_model(team_id, provider, model, region, tier, at)
+        if not response_model or normal(response_model) == normal(model):
+            return asked
         answered = self._of_model(team_id, provider, response_model, region, tier, at)
-        # Both answers can change at a bound of either: an interval must not outlive the reason for its rate.
-        start, end = max(found.start, answered.start), min(found.end, answered.end)
-        return Source(answered.rate, start, end, answered.price, answered.entry)
+        best = (
+            answered
+            if _answered_decides(asked, answered, find(provider, model), find(provider, response_model))
+            else asked
+        )
+        # Both can change at a bound of either: an interval must not outlive the reason for its rate.
+        start, end = max(asked.start, answered.start), min(asked.end, answered.end)
+        return Source(best.rate, start, end, best.price, best.entry)
 
     def _of_model(self, team_id: int, provider: str, model: str, region: str, tier: str, at: datetime) -> Source:
         tier, region = normal_tier(tier), normal(region)
@@ -133,6 +137,22 @@ class Book:
     def own_prices(self, provider: str, model: str) -> list[Price]:
         """Own prices of a model, of any team, region, tier and date."""
         return list(self._own.get((normal(provider), normal(model)), ()))
+
+
+def _answered_decides(
+    asked: Source, answered: Source, asked_for: CatalogueModel | None, ran: CatalogueModel | None
+) -> bool:
+    """Whether the model that answered sets the price, not the one asked for.
+
+    What ran is what is billed: it decides where it has an own price, or where both are known and are not the same
+    model (a router or a fallback chose another). A dated name of the same model is the same model, and a deployment's
+    own name keeps its own price.
+    """
+    if answered.rate is None:
+        return False
+    if answered.price is not None or asked.rate is None:
+        return True
+    return asked_for is not None and ran is not None and ran.model is not asked_for.model
 
 
 def _interval(prices: list[Price], at: datetime) -> tuple[datetime, datetime]:
