@@ -161,7 +161,7 @@ def test_thin_traffic_gets_wider_buckets_but_a_dozen_of_them():
 
 
 # --- The sentence -------------------------------------------------------------------------------------------------
-CALM = {signal.metric: None for signal in rules.SIGNALS} | {
+CALM = {name: None for signal in rules.SIGNALS for name in (signal.metric, signal.base)} | {
     "requests": 400, "calls": 300, "errors": 2, "successes": 398, "events": 900, "availability": 0.995,
     "error_rate": 0.005, "call_error_rate": 0.01, "latency_p95": 2100.0, "latency_p99": 4000.0,
 }  # fmt: skip

@@ -22,7 +22,7 @@ WORDS = {
     "failures": ("More failures", "Fewer failures"),
     "latency": ("Slower (p95)", "Faster (p95)"),
     "tokens": ("More tokens per call", "Fewer tokens per call"),
-    "cost": ("Dearer per request", "Cheaper per request"),
+    "cost": ("Dearer per answer", "Cheaper per answer"),
     "traffic": ("More traffic", "Less traffic"),
 }
 
@@ -196,15 +196,16 @@ def _failed(row: MetricRow, base: Population) -> Pair:
 
 
 def _tokens(row: MetricRow, _: Population) -> Pair:
-    return Pair(row.values["total_tokens"], row.values["calls"])
+    """By answered calls: a failed one has no tokens, and an outage is not thrift."""
+    return Pair(row.values["total_tokens"], row.values["calls"] - population.failed_calls(row.values))
 
 
 def _cost(row: MetricRow, base: Population) -> Pair:
-    """Calls of unknown cost are left out; the requests above them stay, as they may have known parts."""
+    """By answered requests or calls. Calls of unknown cost are left out; the requests above them stay, as they may
+    have known parts."""
+    count, failed = population.counted(row.values, base)
     cost = row.values["cost_usd"]
-    if base.calls:
-        return drivers.NOTHING if cost is None else Pair(float(cost), row.values["calls"])
-    return Pair(float(cost or 0), row.values["requests"])
+    return drivers.NOTHING if base.calls and cost is None else Pair(float(cost or 0), count - failed)
 
 
 def slower(situation: Situation) -> list[Driver]:

@@ -1,7 +1,8 @@
 """The first part: is it down, since when; the tiles and the strip."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from django.utils import timezone
 
@@ -12,6 +13,7 @@ from aiops_site.charts.strips import Strip
 from aiops_site.incident import links, population, rules, verdict
 from aiops_site.incident.rules import SIGNALS, Signal, Tone, Value
 from aiops_site.incident.situation import DAY, Situation, Timeline, Windows, windows
+from aiops_site.incident.spells import Slot
 from aiops_site.incident.verdict import Facts, Finding, Provider, Values, Verdict
 from usage.metrics import CATALOGUE
 from usage.scope import Scope
@@ -42,6 +44,7 @@ UNITS = {
 SPANS = {timedelta(hours=1): "hour", timedelta(days=1): "24 hours"}
 WORDS = {"availability": "Failing", "latency_p95": "Slow", "call_error_rate": "Failing"}
 STRIP_CELLS = 96
+MIDNIGHT = datetime(2001, 1, 1, tzinfo=UTC)  # cells begin on whole hours
 CELL_NEEDS = 40  # requests in an average cell of the strip; thinner traffic is drawn by the hour
 
 
@@ -117,7 +120,9 @@ def providers(at: Windows) -> list[Provider]:
 
 
 def said(scope: Scope, situation: Situation) -> str:
-    """A window in words: "In the last 15 min" while live, "From 11:00 to 11:50" of a past one."""
+    """A window in words: "In the last 15 min" or "Since 11:00" while live, "From 11:00 to 11:50" of a past one."""
+    if situation.live and situation.spell and scope.start == situation.spell.start:
+        return focus_label(situation)
     if situation.live:
         return f"In the last {SPANS.get(scope.end - scope.start) or formats.span_text(scope.end - scope.start)}"
     start, end = (moment.astimezone(scope.zone) for moment in (scope.start, scope.end))
@@ -170,17 +175,18 @@ def _drill(signal: Signal | None) -> dict[str, str]:
 def strip(situation: Situation) -> Strip:
     """Availability over the timeline, at most STRIP_CELLS cells; each leads to that time on this page."""
     timeline = situation.timeline
-    merge = _merge(timeline)
-    groups = [timeline.requests[i : i + merge] for i in range(0, len(timeline.requests), merge)]
-    cells = [
-        Cell(group[0].start, _share_ok(group), _zoom(situation, group[0].start, timeline.width * merge))
-        for group in groups
-    ]
-    length = formats.span_text(timeline.end - max(timeline.start, timeline.end - _length(situation)))
+    width = timeline.width * _merge(timeline)
+    groups = groupby(timeline.requests, key=lambda slot: slot.start - (slot.start - MIDNIGHT) % width)
+    cells = [Cell(start, _share_ok(list(slots)), _zoom(situation, start, width)) for start, slots in groups]
+    length = max(situation.scope.end - situation.scope.start, DAY)
+    span = SPANS.get(length) or formats.span_text(length)
     return heat_strip(
-        cells, tz=situation.scope.zone, label=f"Share of requests answered, {length}",
-        good=1 - rules.BY_METRIC["error_rate"].warn, bad=1 - rules.BY_METRIC["error_rate"].bad,
-    )  # fmt: skip
+        cells,
+        tz=situation.scope.zone,
+        label=f"Share of {population.of(situation.scope).noun} answered, {span}",
+        good=1 - rules.BY_METRIC["error_rate"].warn,
+        bad=1 - rules.BY_METRIC["error_rate"].bad,
+    )
 
 
 def _merge(timeline: Timeline) -> int:
@@ -192,13 +198,9 @@ def _merge(timeline: Timeline) -> int:
     return max(least, hour) if thin else least
 
 
-def _length(situation: Situation) -> timedelta:
-    return max(situation.scope.end - situation.scope.start, DAY)
-
-
-def _share_ok(group) -> float | None:
-    count = sum(slot.count for slot in group)
-    return 1 - sum(slot.failed for slot in group) / count if count else None
+def _share_ok(slots: list[Slot]) -> float | None:
+    count = sum(slot.count for slot in slots)
+    return 1 - sum(slot.failed for slot in slots) / count if count else None
 
 
 def _zoom(situation: Situation, start: datetime, width: timedelta) -> str:
@@ -211,10 +213,9 @@ def past_text(situation: Situation) -> str:
     if not spell:
         return ""
     start, end = (moment.astimezone(situation.scope.zone) for moment in (spell.start, spell.end))
-    what = f"of {formats.exact(spell.count)} calls to {spell.subject}" if spell.subject else (
-        f"of {formats.exact(spell.count)} requests"
-    )  # fmt: skip
-    return f"Earlier, {start:%H:%M} to {end:%H:%M}: {formats.percent(spell.share)} {what} failed."
+    what = f"calls to {spell.subject}" if spell.subject else population.of(situation.scope).noun
+    share = f"{formats.percent(spell.share)} of {formats.exact(spell.count)} {what} failed"
+    return f"Earlier, {start:%H:%M} to {end:%H:%M}: {share}."
 
 
 def past_url(situation: Situation) -> str:

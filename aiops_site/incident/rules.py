@@ -9,6 +9,8 @@ from decimal import Decimal
 from math import sqrt
 from typing import Literal
 
+from aiops_site import formats
+
 Value = Decimal | float | int | None
 Tone = Literal["bad", "warn", "ok", ""]
 TONE_RANK = {"bad": 0, "warn": 1, "ok": 2, "": 3}
@@ -50,6 +52,23 @@ class Signal:
     says: str = ""  # the sentence: {value}, {count}, {noun}
     drill: dict[str, str] = field(default_factory=dict)  # filters of the events behind it
 
+    def limit_text(self, limit: float | None) -> str:
+        """A limit in words, for the page that explains itself: "5.0 %", "5 s and unusual", "2 × usual"."""
+        if limit is None:
+            return "–"
+        if self.kind == "factor":
+            return f"{limit:g} × usual"
+        said = formats.figure(limit, self.unit)
+        return f"{said} and unusual" if self.kind == "level" else said
+
+    @property
+    def warn_text(self) -> str:
+        return self.limit_text(self.warn)
+
+    @property
+    def bad_text(self) -> str:
+        return self.limit_text(self.bad)
+
 
 FAILED = {"status": "error", "entries": "1"}
 ENTRIES = {"entries": "1"}
@@ -73,12 +92,12 @@ SIGNALS = (
     Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}",
         drill=ENTRIES),
     Signal(
-        "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, None,
-        says="{value} of retrievals find nothing", drill={"operation": "retrieval"},
+        "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, None, base="retrieval_checks",
+        says="{value} of {count} retrievals find nothing", drill={"operation": "retrieval"},
     ),
     Signal(
-        "tool_failure_rate", "Tool failures", "%", "factor", 2.0, None, floor=0.02,
-        says="{value} of tool calls fail", drill={"error_type": "tool_failure"},
+        "tool_failure_rate", "Tool failures", "%", "factor", 2.0, None, base="tool_executions", floor=0.02,
+        says="{value} of {count} tool calls fail", drill={"error_type": "tool_failure"},
     ),
     Signal(
         "fallback_rate", "Fallback rate", "%", "factor", 2.0, None, base="calls", floor=0.01,
@@ -86,8 +105,9 @@ SIGNALS = (
     ),
     Signal("retry_rate", "Retry rate", "%", "factor", 2.0, None, base="calls", floor=0.04,
         says="{value} of model calls were retried"),
-    Signal("refusal_rate", "Refusals", "%", "factor", 2.0, None, floor=0.02, says="{value} of answers are refusals"),
-    Signal("policy_hit_rate", "Policy hits", "%", "factor", 2.0, None, floor=0.02,
+    Signal("refusal_rate", "Refusals", "%", "factor", 2.0, None, base="refusal_checks", floor=0.02,
+        says="{value} of answers are refusals"),
+    Signal("policy_hit_rate", "Policy hits", "%", "factor", 2.0, None, base="policy_checks", floor=0.02,
         says="{value} of checks hit a policy"),
     Signal("cost_per_hour", "Spend per hour", "USD/h", "factor", 1.5, 2.0, needs=100, says="spend runs at {value}"),
     Signal("tokens_per_minute", "Tokens per minute", "tokens/min", "factor", 1.5, None, needs=100,

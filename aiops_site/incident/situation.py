@@ -127,14 +127,18 @@ class Windows:
 
 
 def windows(situation: Situation) -> Windows:
-    """Live: the last 15 minutes (with too little traffic in them the last hour), the last hour, the hour a week ago.
-    Past: the spell or the whole window, the whole window, and the former a week earlier.
+    """Live: the last 15 minutes, or with too little traffic in them the spell that lasts or the last hour; the last
+    hour; the same hour a week ago. Past: the spell or the whole window; the whole window; the former a week earlier.
     """
     scope = situation.scope
     if not situation.live:
         return Windows(situation.focus, scope, situation.usual)
     hour = scope.last(LONG)
-    return Windows(scope.last(SHORT) if _busy(situation) else hour, hour, hour.shifted("week"))
+    if _busy(situation):
+        short = scope.last(SHORT)
+    else:
+        short = scope.between(max(situation.focus.start, hour.start), hour.end) if situation.spell else hour
+    return Windows(short, hour, hour.shifted("week"))
 
 
 def _busy(situation: Situation) -> bool:

@@ -150,10 +150,11 @@ def _head(facts: Facts, worst: Finding) -> str:
         return f"{_state(facts, worst)}: {worst.label.lower()}"
     subject = spell.subject or _state(facts, worst)
     start, end = (moment.astimezone(facts.zone) for moment in (spell.start, spell.end))
+    length = formats.span_text(timedelta(minutes=spell.length // timedelta(minutes=1)))
     if spell.ongoing and facts.live:
         word = "failing " if spell.subject else ""
-        return f"{subject} {word}since {start:%H:%M} ({formats.span_text(spell.length)})"
-    return f"{spell.subject or 'Requests'} failing {start:%-d %b %H:%M}–{end:%H:%M} ({formats.span_text(spell.length)})"
+        return f"{subject} {word}since {start:%H:%M} ({length})"
+    return f"{spell.subject or 'Requests'} failing {start:%-d %b %H:%M}–{end:%H:%M} ({length})"
 
 
 def _state(facts: Facts, worst: Finding) -> str:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import can_anywhere
-from aiops_site.incident import breakdown, cause, impact, links, markers, now, trends
+from aiops_site.incident import breakdown, cause, impact, links, markers, now, rules, trends
 from aiops_site.incident.situation import is_live, look
 from usage import rollups
 from usage.models import Series
@@ -78,7 +78,7 @@ def incident(request: HttpRequest) -> HttpResponse:
     if request.htmx:
         return render(request, "aiops_site/incident/now.html", context)
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
-    return render(request, "aiops_site/incident/page.html", context | {"parts": parts})
+    return render(request, "aiops_site/incident/page.html", context | {"parts": parts, "signals": rules.SIGNALS})
 
 
 @login_required
@@ -113,7 +113,7 @@ def _first_run(request: HttpRequest, scope: Scope) -> dict:
     """The way to a first event: a line to paste, and where to get its key."""
     return {
         "scope": scope,
-        "curl": first_event(request),
+        "first_curl": first_event(request),
         "may_key": can_anywhere(request.user, "api_key.manage"),
         "member": bool(scope.teams),
     }
