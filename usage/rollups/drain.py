@@ -26,6 +26,8 @@ MINUTE, HOUR, DAY = RollupMark.MINUTE, RollupMark.HOUR, RollupMark.DAY
 WIDTH = {MINUTE: timedelta(minutes=1), HOUR: timedelta(hours=1), DAY: timedelta(days=1)}
 # Buckets of one run share a statement: at most so many, with gaps no wider than this many buckets.
 RUN_LENGTH, RUN_GAP = 60, 5
+# A fold reads only claimed batches, so it may leap wider gaps; it is bounded by the batches it takes instead.
+FOLD_LENGTH, FOLD_GAP, FOLD_BATCHES = 240, 30, 400
 # Marks claimed in one transaction, so that memory and transaction time stay bounded whatever the backlog.
 CLAIM_LIMIT = 10_000
 TEAM_LOCK = 7_301_002
@@ -123,22 +125,36 @@ def _catch_up_minutes(cursor, team: int, marks: list[Mark], now: datetime) -> No
 
 def _fold(cursor, team: int, batches: dict[datetime, set[int]]) -> None:
     """Add the events of new batches to their minutes."""
-    for run in runs(set(batches), WIDTH[MINUTE]):
-        pairs = [
-            (minute, batch) for minute in batches if run.start <= minute < run.end for batch in sorted(batches[minute])
-        ]
+    pairs = [(minute, batch) for minute in sorted(batches) for batch in sorted(batches[minute])]
+    for part in _fold_parts(pairs):
         for rollup in sql.MINUTE_FROM_EVENTS:
             roll_up(
                 cursor,
                 rollup,
                 team=team,
-                start=run.start,
-                end=run.end,
+                start=part[0][0],
+                end=part[-1][0] + WIDTH[MINUTE],
                 replace=False,
                 condition=sql.OF_CLAIMED,
-                minutes=[minute for minute, _ in pairs],
-                batches=[batch for _, batch in pairs],
+                minutes=[minute for minute, _ in part],
+                batches=[batch for _, batch in part],
             )
+
+
+def _fold_parts(pairs: list[tuple[datetime, int]]) -> Iterator[list[tuple[datetime, int]]]:
+    """(minute, batch) pairs in order, cut where a gap is wide, and where a statement would read too much at once."""
+    part: list[tuple[datetime, int]] = []
+    for pair in pairs:
+        if part and (
+            len(part) == FOLD_BATCHES
+            or pair[0] - part[-1][0] > WIDTH[MINUTE] * FOLD_GAP
+            or pair[0] - part[0][0] >= WIDTH[MINUTE] * FOLD_LENGTH
+        ):
+            yield part
+            part = []
+        part.append(pair)
+    if part:
+        yield part
 
 
 def _catch_up_hours(cursor, team: int, marks: list[Mark], now: datetime) -> None:
