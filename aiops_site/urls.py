@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from aiops_site import docs, health
+from aiops_site.executive import views as executive
 from aiops_site.incident import views as incident
 from aiops_site.product import views as product
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("incident/<slug:name>/", incident.incident_part, name="incident-part"),
     path("product/", product.product, name="product"),
     path("product/<slug:name>/", product.product_part, name="product-part"),
+    path("executive/", executive.executive, name="executive"),
     path("docs/", docs.guide_list, name="docs"),
     path("docs/api/", docs.try_it, name="api-docs"),
     path("docs/api/schema/", docs.schema, name="schema"),

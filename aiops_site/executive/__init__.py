@@ -1,0 +1,1 @@
+"""The executive view: what a director asks in one minute, on one page."""

@@ -1,0 +1,86 @@
+"""The figures of the page, each by one metric query of the scope."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from aiops_site.executive.rules import Proxy, Slice
+from usage.metrics import MetricResult
+from usage.metrics import Row as MetricRow
+from usage.queries.spend import SpendQuery, SpendReport, spend_by
+from usage.rules.spend import Window, month_before, month_so_far
+from usage.scope import Scope
+
+# Metric, its sample, and the words behind its figure.
+PROXIES = (
+    ("feedback_score", "feedback_count", "up", "of thumbs are up"),
+    ("refusal_rate", "refusal_checks", "down", "of answers are refusals"),
+    ("citation_coverage", "citation_checks", "up", "of answers cite a source"),
+    ("schema_validity", "schema_checks", "up", "of structured answers are valid"),
+    ("empty_retrieval_rate", "retrieval_checks", "down", "of look-ups find nothing"),
+    ("tool_failure_rate", "tool_executions", "down", "of tool calls fail"),
+)
+TOTALS = ("requests", "errors", "availability", *(name for proxy in PROXIES for name in proxy[:2]))
+SLICED = ("requests", "errors", "calls", "fallbacks", "unpriced_calls", "cost_usd")
+SLICES = ("team", "feature", "provider", "cost_center")
+DAILY = ("cost_usd", "successes", "errors")
+BY_TEAM = ("availability", "latency_p95", "requests", "errors", "cost_usd")
+
+
+def totals(scope: Scope) -> dict:
+    result = scope.query(TOTALS)
+    return {name: result.value(name) for name in TOTALS}
+
+
+def proxies(now: dict, before: dict) -> list[Proxy]:
+    """The quality signals of two `totals`."""
+    return [
+        Proxy(says, better, now[metric], now[count], before[metric], before[count])
+        for metric, count, better, says in PROXIES
+    ]
+
+
+def slices(scope: Scope) -> list[Slice]:
+    """Who did what, by team, feature, provider and cost centre."""
+    result = scope.query(SLICED, group_by=SLICES)
+    return [Slice(*row.key, *(row.values[name] for name in SLICED)) for row in result.rows]
+
+
+def daily(scope: Scope) -> MetricResult:
+    """DAILY by team, in days of the viewer's zone."""
+    return scope.query(DAILY, step="day", group_by=("team",))
+
+
+def by_team(scope: Scope) -> list[MetricRow]:
+    """BY_TEAM, dearest first."""
+    return scope.query(BY_TEAM, group_by=("team",)).ranked("cost_usd")
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of all teams. `cost` is None where all of it is unknown, `availability` without requests."""
+
+    start: datetime
+    cost: Decimal | None
+    availability: float | None
+
+
+def days(result: MetricResult) -> list[Day]:
+    """The teams' days added up, empty days too."""
+    found: dict[datetime, list[dict]] = {at: [] for at in result.buckets}
+    for row in result.rows:
+        found[row.at].append(row.values)
+    return [_day(at, rows) for at, rows in found.items()]
+
+
+def _day(at: datetime, rows: list[dict]) -> Day:
+    costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
+    good, failed = (sum(row[name] for row in rows) for name in ("successes", "errors"))
+    return Day(at, sum(costs) if costs else None, good / (good + failed) if good + failed else None)
+
+
+def month(scope: Scope) -> SpendReport:
+    """The month the window ends in, so far, by team and feature, beside the same days of the month before."""
+    so_far: Window = month_so_far(scope.end, scope.zone)
+    before = month_before(so_far, scope.zone)
+    return spend_by(SpendQuery(so_far, before, ("team", "feature"), scope.team_ids, scope.filters, scope.zone))

@@ -1,0 +1,24 @@
+"""The executive view: one page, one request, one sheet of paper."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from aiops_site.executive import page
+from usage.models import Series
+from usage.scope import Scope
+from usage.views.spend_shown import curl
+
+DEFAULT_RANGE = "30d"
+
+
+@login_required
+@require_safe
+def executive(request: HttpRequest) -> HttpResponse:
+    """The page; without any event yet, the way to a first one."""
+    scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
+    context = {"scope": scope}
+    if not Series.objects.filter(team_id__in=scope.team_ids).exists():
+        return render(request, "aiops_site/executive/first_run.html", context | {"curl": curl(request)})
+    return render(request, "aiops_site/executive/page.html", context | {"page": page.read(scope)})
