@@ -122,6 +122,19 @@ def test_it_says_what_is_different_from_last_week(client, cast, outage):
     assert "anthropic" not in text.partition("Different from last week")[2]
 
 
+def test_empty_retrieval_is_told_though_requests_succeed(client, cast):
+    start = now() - 60 * MINUTE
+    found = {"operation": "retrieval", "feature": "answers", "documents": 5, "provider": None, "model": None}
+    search = [event(start - WEEK + n * MINUTE, **found) for n in range(60)]
+    empty = [event(start + n * MINUTE, **found | {"documents": 0 if n % 2 else 5}) for n in range(60)]
+    store(cast.support, traffic(cast.support, start - WEEK, 60), traffic(cast.support, start, 60), search, empty)
+    text = page(client, cast.olu)
+    assert re.search(r"Degraded: empty retrieval\. .* \d\d % of \d\d retrievals find nothing \(usually 0\.0 %\)", text)
+    assert re.search(
+        r"More empty retrievals 0\.0 % → 5\d % feature answers 100 %", page(client, cast.olu, part="impact")
+    )
+
+
 def test_a_red_row_leads_to_its_events(client, cast, outage):
     client.force_login(cast.olu)
     body = client.get(reverse("incident")).content.decode()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from aiops_site.incident.rules import MIN_REQUESTS, exceeds
 
-Kind = Literal["failures", "latency", "tokens", "cost", "traffic"]
+Kind = Literal["failures", "empty", "latency", "tokens", "cost", "traffic"]
 MIN_SHARE = 0.1  # a value that carries less of the change is left out
 MATERIAL = {"tokens": 0.25, "cost": 0.25, "traffic": 0.5, "latency": 0.3}
 MIN_SLOWER_MS = 200
@@ -87,7 +87,7 @@ def of_ratio(kind: Kind, dimension: str, now: Values, before: Values) -> list[Dr
 
 
 def _matters(kind: Kind, pair: Pair, before: Pair, usual: float) -> bool:
-    if kind == "failures":
+    if kind in ("failures", "empty"):
         return exceeds(pair.amount, pair.count, usual, MANY)
     if min(pair.count, before.count) < MIN_REQUESTS or not usual:
         return False

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from aiops_site import formats
 from aiops_site.incident import drivers, links, population, rules
@@ -14,12 +15,17 @@ from usage.metrics import MetricResult
 from usage.metrics import Row as MetricRow
 from usage.scope import UNTAGGED, Scope
 
-METRICS = ("requests", "errors", "calls", "call_error_rate", "total_tokens", "cost_usd")
+METRICS = (
+    "requests", "errors", "calls", "call_error_rate", "total_tokens", "cost_usd", "retrieval_checks",
+    "empty_retrieval_rate",
+)  # fmt: skip
+MOST = 9  # differences told
 WORST = 4  # rows shown of each dimension
-SHOWN = {"failures": 5, "latency": 3, "tokens": 3, "cost": 3, "traffic": 3}
-UNITS = {"failures": "%", "latency": "ms", "tokens": "tokens", "cost": "USD", "traffic": "requests"}
+SHOWN = {"failures": 5, "empty": 3, "latency": 3, "tokens": 3, "cost": 3, "traffic": 3}
+UNITS = {"failures": "%", "empty": "%", "latency": "ms", "tokens": "tokens", "cost": "USD", "traffic": "requests"}
 WORDS = {
     "failures": ("More failures", "Fewer failures"),
+    "empty": ("More empty retrievals", "Fewer empty retrievals"),
     "latency": ("Slower (p95)", "Faster (p95)"),
     "tokens": ("More tokens per call", "Fewer tokens per call"),
     "cost": ("Dearer per answer", "Cheaper per answer"),
@@ -112,7 +118,7 @@ def read(situation: Situation) -> Impact:
         requests=total.count,
         failed=int(total.amount),
         groups=[(title, rows) for title, rows in groups if rows],
-        differences=[difference(focus, driver) for driver in chosen(found)],
+        differences=sorted((difference(focus, d) for d in chosen(found)), key=lambda one: not one.tone)[:MOST],
         compared=any(row.values["requests"] or row.values["calls"] for row in usual.rows),
     )
 
@@ -175,7 +181,7 @@ def changed(dimension: Dimension, now: MetricResult, usual: MetricResult, counts
     base = counts if counts.calls else dimension.base
     found = [
         driver
-        for kind, pair in (("failures", _failed), ("tokens", _tokens), ("cost", _cost))
+        for kind, pair in (("failures", _failed), ("empty", _empty), ("tokens", _tokens), ("cost", _cost))
         for driver in drivers.of_ratio(kind, dimension.name, _pairs(new, pair, base), _pairs(old, pair, base))
     ]
     return found + drivers.of_traffic(dimension.name, _pairs(new, _failed, base), _pairs(old, _failed, base))
@@ -193,6 +199,11 @@ def _sum(pairs: Iterable[Pair]) -> Pair:
 def _failed(row: MetricRow, base: Population) -> Pair:
     count, failed = population.counted(row.values, base)
     return Pair(failed, count)
+
+
+def _empty(row: MetricRow, _: Population) -> Pair:
+    checks = row.values["retrieval_checks"]
+    return Pair(round((row.values["empty_retrieval_rate"] or Decimal(0)) * checks), checks)
 
 
 def _tokens(row: MetricRow, _: Population) -> Pair:
@@ -229,7 +240,10 @@ def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[Name
 
 
 def chosen(found: list[Driver]) -> list[Driver]:
-    """The most telling few of each kind, kinds in the order of SHOWN; of values that are the same traffic, one."""
+    """The most telling few of each kind, kinds in the order of SHOWN, what got worse before what only differs.
+
+    Of values that are the same traffic (a feature and its one endpoint) only the first is told.
+    """
     unlike = {(d.kind, d.now, d.before, d.weight): d for d in reversed(found)}
     by_kind = {kind: [d for d in reversed(unlike.values()) if d.kind == kind] for kind in SHOWN}
     return [
@@ -244,13 +258,13 @@ def difference(scope: Scope, driver: Driver) -> Difference:
     unit = UNITS[driver.kind]
     worse = driver.risen and driver.kind != "traffic"
     dimension = next(d for d in (*DIMENSIONS, TENANT) if d.name == driver.dimension)
-    failed = rules.FAILED if driver.kind == "failures" else {}
+    filters = {"failures": rules.FAILED, "empty": {"operation": "retrieval"}}.get(driver.kind, {})
     return Difference(
         driver=driver,
         name=named(driver.value),
         word=WORDS[driver.kind][0 if driver.risen else 1],
         before=formats.figure(driver.before, unit) if driver.before is not None else "new",
         now=formats.figure(driver.now, unit),
-        tone="bad" if worse and driver.kind == "failures" else "warn" if worse else "",
-        url=url(scope, dimension, driver.value, **failed),
+        tone="bad" if worse and driver.kind in ("failures", "empty") else "warn" if worse else "",
+        url=url(scope, dimension, driver.value, **filters),
     )

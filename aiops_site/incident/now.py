@@ -126,7 +126,7 @@ def said(scope: Scope, situation: Situation) -> str:
     if situation.live:
         return f"In the last {SPANS.get(scope.end - scope.start) or formats.span_text(scope.end - scope.start)}"
     start, end = (moment.astimezone(scope.zone) for moment in (scope.start, scope.end))
-    return f"From {start:%-d %b %H:%M} to {end:%H:%M}" if start.date() == end.date() else f"In {scope.label}"
+    return f"From {start:%-d %b %H:%M} to {end:{'%H:%M' if start.date() == end.date() else '%-d %b %H:%M'}}"
 
 
 def focus_label(situation: Situation) -> str:

@@ -18,7 +18,7 @@ TONE_RANK = {"bad": 0, "warn": 1, "ok": 2, "": 3}
 MIN_REQUESTS = 20  # fewer in a window say nothing about a rate or a percentile
 MIN_FAILURES = 3
 Z = 1.96  # two-sided 95 %
-UNUSUAL = 1.25  # a figure over its limit is only news when it is also this far above the same hours last week
+UNUSUAL = 1.5  # a figure over its limit is only news when it is also this far above the same hours last week
 SILENT_AFTER_MINUTES = 10
 SILENT_EXPECTED = 5  # a gap is silence when this many requests would usually have come in it (chance of none: 0.7 %)
 MOST_FAIL = 0.5  # SEV1 begins here
@@ -73,6 +73,8 @@ class Signal:
 FAILED = {"status": "error", "entries": "1"}
 ENTRIES = {"entries": "1"}
 
+EMPTY_BAD = 0.2  # answers without sources are no outage, but one in five is a feature that does not work
+
 # In order of weight: the first that is bad is the answer to "is it down?".
 SIGNALS = (
     Signal(
@@ -92,7 +94,7 @@ SIGNALS = (
     Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}",
         drill=ENTRIES),
     Signal(
-        "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, None, base="retrieval_checks",
+        "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, EMPTY_BAD, base="retrieval_checks",
         says="{value} of {count} retrievals find nothing", drill={"operation": "retrieval"},
     ),
     Signal(
