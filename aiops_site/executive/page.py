@@ -9,7 +9,7 @@ from aiops_site import formats
 from aiops_site.charts import Chart, Series, sparkline
 from aiops_site.charts.strips import Spark
 from aiops_site.executive import queries, rules
-from aiops_site.executive.queries import Day
+from aiops_site.executive.queries import Day, Totals
 from aiops_site.executive.rules import Reliability, Risk, Sentence, Spend, Value
 from usage.metrics import MetricResult
 from usage.queries.spend import SpendReport, change
@@ -40,36 +40,56 @@ class RiskLine:
 
 
 @dataclass(frozen=True)
+class PaperBars:
+    """Spend by day in a box of 1000 × 100: (x, width, height) of each known day, and the words beside it."""
+
+    bars: list[tuple[float, float, float]]
+    first: str
+    last: str
+    highest: str
+
+
+@dataclass(frozen=True)
 class Page:
+    """`bars` is the chart for paper: the interactive one is drawn for the width of a screen."""
+
     sentences: list[Sentence]
     chart: Chart
+    bars: PaperBars
     teams: list[TeamLine]
     risks: list[RiskLine]
     more_risks: int
 
 
 def read(scope: Scope) -> Page:
-    """Ten metric queries, whatever the number of teams."""
-    before = scope.shifted("previous")
-    now, then = queries.totals(scope), queries.totals(before)
+    """Seven metric queries, whatever the number of teams."""
+    earlier = scope.shifted("previous")
+    now, then = queries.totals(scope), queries.totals(earlier)
     by_day = queries.daily(scope)
-    days, days_before = queries.days(by_day), queries.days(queries.daily(before))
-    found = rules.risks(queries.slices(scope), queries.slices(before))
+    days, days_before = queries.days(by_day), queries.days(queries.daily(earlier))
+    before = then if comparable(days_before) else None
+    found = rules.risks(now.slices, before.slices if before else [])
     sentences = [
-        rules.reliability(_reliability(scope, now, then, days)),
+        rules.reliability(_reliability(scope, now, before, days)),
         rules.spend(_spend(scope, queries.month(scope))),
-        rules.quality(queries.proxies(now, then)),
+        rules.quality(queries.proxies(now, before)),
         rules.risk(found),
     ]
     lines = [_risk_line(scope, risk) for risk in found[: rules.TOP]]
-    return Page(sentences, _chart(scope, days, days_before), _teams(scope, by_day), lines, len(found) - len(lines))
+    chart = _chart(scope, days, days_before if before else [])
+    return Page(sentences, chart, _bars(scope, days), _teams(scope, by_day), lines, len(found) - len(lines))
 
 
-def _reliability(scope: Scope, now: dict, then: dict, days: list[Day]) -> Reliability:
+def comparable(days: list[Day]) -> bool:
+    """Whether a period can be compared with: traffic on at least half of its days."""
+    return 2 * sum(day.availability is not None or day.cost is not None for day in days) >= len(days)
+
+
+def _reliability(scope: Scope, now: Totals, then: Totals | None, days: list[Day]) -> Reliability:
     known = [day for day in days if day.availability is not None]
     worst = min(known, key=lambda day: day.availability, default=None)
     named = (f"{worst.start.astimezone(scope.zone):%-d %B}", worst.availability) if worst else None
-    return Reliability(now["availability"], then["availability"], now["requests"], now["errors"], named)
+    return Reliability(now.availability, then.availability if then else None, now.requests, now.errors, named)
 
 
 def _spend(scope: Scope, report: SpendReport) -> Spend:
@@ -81,12 +101,12 @@ def _spend(scope: Scope, report: SpendReport) -> Spend:
         before=total.before.cost if seen_before else None,
         month=f"{start:%B}",
         month_before=f"{before:%B}",
-        driver=_driver(report, seen_before),
+        driver=_driver(report, seen_before, {team.slug: team.name for team in scope.teams}),
         unpriced=total.now.unpriced,
     )
 
 
-def _driver(report: SpendReport, compared: bool) -> tuple[str, Decimal] | None:
+def _driver(report: SpendReport, compared: bool, names: dict[str, str]) -> tuple[str, Decimal] | None:
     """The team and feature that changed most in the direction of the whole; the dearest without a comparison."""
     value = change if compared else (lambda group: group.now.cost)
     whole = value(report.total)
@@ -94,8 +114,8 @@ def _driver(report: SpendReport, compared: bool) -> tuple[str, Decimal] | None:
     alike = [pair for pair in known if whole and (pair[1] > 0) == (whole > 0)]
     if not alike:
         return None
-    key, amount = max(alike, key=lambda pair: abs(pair[1]))
-    return " · ".join(part or UNTAGGED for part in key), amount
+    (team, feature), amount = max(alike, key=lambda pair: abs(pair[1]))
+    return f"{names[team]} · {feature or UNTAGGED}", amount
 
 
 def _chart(scope: Scope, days: list[Day], before: list[Day]) -> Chart:
@@ -108,13 +128,14 @@ def _chart(scope: Scope, days: list[Day], before: list[Day]) -> Chart:
         else "No known spend in this time"
     )
     earlier = [(day.start, old.cost) for day, old in zip(days, before, strict=False)]
+    previous = [Series("period before", earlier, previous=True)] if before else []
     return Chart(
         id="spend-by-day",
         title=title,
         unit="USD",
         series=[
             Series("Spend", [(day.start, day.cost) for day in days], kind="bar", key="spend"),
-            Series("period before", earlier, previous=True),
+            *previous,
         ],
         tz=scope.zone,
         start=days[0].start if days else scope.start,
@@ -124,6 +145,18 @@ def _chart(scope: Scope, days: list[Day], before: list[Day]) -> Chart:
         drill_url=scope.url(reverse("spend")),
         height="small",
     )
+
+
+def _bars(scope: Scope, days: list[Day]) -> PaperBars:
+    highest = max((day.cost for day in days if day.cost), default=None)
+    width = 1000 / max(len(days), 1)
+    bars = [
+        (round(place * width, 1), round(width * 0.85, 1), round(float(100 * day.cost / highest), 1))
+        for place, day in enumerate(days)
+        if day.cost and highest
+    ]
+    ends = [f"{day.start.astimezone(scope.zone):%-d %b}" for day in days[:1] + days[-1:]]
+    return PaperBars(bars, *ends, formats.money(highest))
 
 
 def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:

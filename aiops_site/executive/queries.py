@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from aiops_site.executive.rules import Proxy, Slice
+from aiops_site.executive.rules import Proxy, Slice, Value
 from usage.metrics import MetricResult
 from usage.metrics import Row as MetricRow
 from usage.queries.spend import SpendQuery, SpendReport, spend_by
@@ -20,30 +20,49 @@ PROXIES = (
     ("empty_retrieval_rate", "retrieval_checks", "down", "of look-ups find nothing"),
     ("tool_failure_rate", "tool_executions", "down", "of tool calls fail"),
 )
-TOTALS = ("requests", "errors", "availability", *(name for proxy in PROXIES for name in proxy[:2]))
 SLICED = ("requests", "errors", "calls", "fallbacks", "unpriced_calls", "cost_usd")
+COUNTED = (*SLICED, "successes", *(name for proxy in PROXIES for name in proxy[:2]))
 SLICES = ("team", "feature", "provider", "cost_center")
 DAILY = ("cost_usd", "successes", "errors")
-BY_TEAM = ("availability", "latency_p95", "requests", "errors", "cost_usd")
+BY_TEAM = ("availability", "latency_p95", "errors", "cost_usd")
 
 
-def totals(scope: Scope) -> dict:
-    result = scope.query(TOTALS)
-    return {name: result.value(name) for name in TOTALS}
+@dataclass(frozen=True)
+class Totals:
+    """A window in one query: who did what (by team, feature, provider and cost centre), and the whole of it."""
+
+    slices: list[Slice]
+    requests: int
+    errors: int
+    successes: int
+    shares: dict[str, tuple[Value, int]]  # metric of PROXIES → (share, of how many)
+
+    @property
+    def availability(self) -> float | None:
+        decided = self.successes + self.errors
+        return self.successes / decided if decided else None
 
 
-def proxies(now: dict, before: dict) -> list[Proxy]:
-    """The quality signals of two `totals`."""
+def totals(scope: Scope) -> Totals:
+    result = scope.query(COUNTED, group_by=SLICES)
+    rows = [row.values for row in result.rows]
+    slices = [Slice(*row.key, *(row.values[name] for name in SLICED)) for row in result.rows]
+    requests, errors, successes = (sum(row[name] for row in rows) for name in ("requests", "errors", "successes"))
+    return Totals(slices, requests, errors, successes, {proxy[0]: _share(rows, *proxy[:2]) for proxy in PROXIES})
+
+
+def _share(rows: list[dict], metric: str, count: str) -> tuple[Value, int]:
+    """A share over all rows, each weighing as many answers as it speaks of."""
+    whole = sum(row[count] for row in rows)
+    return (sum(row[metric] * row[count] for row in rows if row[count]) / whole if whole else None), whole
+
+
+def proxies(now: Totals, before: Totals | None) -> list[Proxy]:
+    """The quality signals of now and before (None: nothing to compare with)."""
     return [
-        Proxy(says, better, now[metric], now[count], before[metric], before[count])
-        for metric, count, better, says in PROXIES
+        Proxy(says, better, *now.shares[metric], *(before.shares[metric] if before else (None, 0)))
+        for metric, _, better, says in PROXIES
     ]
-
-
-def slices(scope: Scope) -> list[Slice]:
-    """Who did what, by team, feature, provider and cost centre."""
-    result = scope.query(SLICED, group_by=SLICES)
-    return [Slice(*row.key, *(row.values[name] for name in SLICED)) for row in result.rows]
 
 
 def daily(scope: Scope) -> MetricResult:

@@ -86,7 +86,7 @@ def _unpriced(slices: list[Slice]) -> Iterable[Risk]:
     unpriced, calls = sum(s.unpriced for s in slices), sum(s.calls for s in slices)
     if unpriced:
         share = unpriced / calls if calls else 1.0
-        fact = f"{formats.compact(unpriced)} model calls ({formats.percent(share)}) have no price: their cost is not known."
+        fact = f"{formats.compact(unpriced)} model calls ({formats.percent(share)}) have no price, so no known cost."
         yield Risk("Spend that is not counted", fact, _owner(slices, lambda s: s.unpriced), share, "unpriced")
 
 

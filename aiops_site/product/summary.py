@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from aiops_site import formats
 from aiops_site.product import health, links, signals
+from aiops_site.product.comparison import Line
+from aiops_site.product.comparison import line as compared_line
 from aiops_site.product.health import Health
 from aiops_site.product.rules import FEWEST, Interval, Value, wilson
 from aiops_site.product.signals import Signal
@@ -17,17 +19,18 @@ USUAL = timedelta(days=7)  # what latency and cost of the health score are held 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure beside the compared one; `note` says how many answers it speaks of."""
+    """One figure; `line` holds it beside the compared one (None: nothing compared), `note` says of how many answers."""
 
     signal: Signal
     value: Value
-    previous: Value
+    line: Line | None
     note: str
     url: str
 
     @property
-    def text(self) -> str:
-        return formats.figure(self.value, self.signal.unit)
+    def tone(self) -> str:
+        """Colour only for what changed beyond chance."""
+        return {"better": "ok", "worse": "bad"}.get(self.line.word if self.line else "", "flat")
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,11 @@ def read(scope: Scope) -> Summary:
 
 def tile(scope: Scope, signal: Signal, now: MetricResult, before: MetricResult | None) -> Tile:
     value = now.value(signal.metric)
+    line = compared_line(signal, (before, now), ((), ())) if before else None
     return Tile(
         signal=signal,
         value=value,
-        previous=before.value(signal.metric) if before else None,
+        line=line,
         note=sample(signal, value, now.value(signal.n)) if signal.n else "",
         url=links.evidence(scope, **dict(signal.drill)) if signal.drill else "",
     )
@@ -72,9 +76,9 @@ def sample(signal: Signal, value: Value, count: int) -> str:
 
 
 def span(interval: Interval) -> str:
-    """Both ends as whole or tenth per cent: "1.4–3.1 %"."""
-    low, high = (formats.percent(end).removesuffix(" %") for end in interval)
-    return f"{low}–{high} %"
+    """Both ends, with the digits that tell them apart: "1.4–3.1 %"."""
+    digits = 1 if interval.high - interval.low < 0.05 else 0
+    return f"{100 * interval.low:.{digits}f}–{100 * interval.high:.{digits}f} %"
 
 
 # --- Health score -------------------------------------------------------------------------------------------------
