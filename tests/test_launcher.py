@@ -13,7 +13,7 @@ import pytest
 
 from aiops_site.desk import bootstrap, places, preflight
 from aiops_site.desk.supervisor import wait_for
-from tests.running_desk import RunningDesk, free_port, new_desk
+from tests.running_desk import START_SECONDS, RunningDesk, free_port, new_desk
 
 MARK = "insert into usage_rollup_mark (tier, team_id, bucket) values (0, 1, date_trunc('minute', now()))"
 
@@ -145,28 +145,23 @@ def test_nothing_is_left_when_the_supervisor_is_killed_and_the_data_stays(own_de
         assert db.execute("select id, digest from accounts_apikey").fetchall() == before
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_cleanly_within_seconds(own_desk, signum):
-    own_desk.process.send_signal(signum)
-    assert own_desk.process.wait(15) == 0
+def test_ctrl_c_stops_it_cleanly_within_seconds(own_desk):
+    assert own_desk.stop() == 0
     own_desk.wait_gone(seconds=1)
     assert "database system is shut down" in (own_desk.data_dir / "logs" / "postgres.log").read_text().splitlines()[-1]
-    own_desk.start()
 
 
 def test_it_stops_when_whoever_started_it_is_killed(own_desk):
     own_desk.stop()
-    desk = RunningDesk(own_desk.data_dir)
     launch = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
     parent = subprocess.Popen(
         [*launch, sys.executable, "-m", "aiops_site.desk", "--follow-parent"],
-        env=desk.environment,
+        env=own_desk.environment,
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.DEVNULL,
     )
-    wait_for(lambda: desk.state()["ready"], 60)
+    wait_for(lambda: own_desk.state()["ready"], START_SECONDS)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    wait_for(lambda: desk.state()["pid"] == 0, 20)
-    assert not desk.leftovers()
-    own_desk.start()
+    wait_for(lambda: own_desk.state()["pid"] == 0, 20)
+    assert not own_desk.leftovers()
