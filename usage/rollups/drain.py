@@ -61,26 +61,33 @@ def runs(buckets: set[datetime], width: timedelta) -> Iterator[Run]:
 
 
 def drain(now: datetime | None = None) -> int:
-    """Drain every mark of every tier, lowest first; returns how many marks were drained. Used by commands and tests."""
+    """Drain every mark of every tier, lowest first, waiting for drains under way; returns how many marks it drained.
+
+    For commands and tests.
+    """
     total = 0
-    while marks := sum(drain_tier(tier, now) for tier in (MINUTE, HOUR, DAY)):
+    while marks := sum(drain_tier(tier, now, wait=True) for tier in (MINUTE, HOUR, DAY)):
         total += marks
     return total
 
 
-def drain_tier(tier: int, now: datetime | None = None) -> int:
-    """Drain the marks of one tier that stand now, team by team; returns how many. Safe to run twice at once."""
+def drain_tier(tier: int, now: datetime | None = None, *, wait: bool = False) -> int:
+    """Drain the marks of one tier that stand now, team by team; returns how many. Safe to run twice at once.
+
+    A team another process is draining is passed over, or waited for with `wait`.
+    """
     now = now or timezone.now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT team_id FROM usage_rollup_mark WHERE tier = %s ORDER BY 1", [tier])
         teams = [team for (team,) in cursor.fetchall()]
-    return sum(_drain_team(team, tier, now) for team in teams)
+    return sum(_drain_team(team, tier, now, wait) for team in teams)
 
 
-def _drain_team(team: int, tier: int, now: datetime) -> int:
+def _drain_team(team: int, tier: int, now: datetime, wait: bool) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [TEAM_LOCK, team % 2**31])
-        if not cursor.fetchone()[0]:
+        lock = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+        cursor.execute(f"SELECT {lock}(%s, %s)", [TEAM_LOCK, team % 2**31])
+        if cursor.fetchone()[0] is False:
             return 0
         # Enough memory to hash a hot minute; one process, so that ingest keeps the other cores.
         cursor.execute(
