@@ -130,6 +130,12 @@ def test_a_new_release_is_held_against_what_was_usual():
     assert found.value == ("1.1",) and found.before is None and found.risen
 
 
+def test_a_value_without_failures_last_week_is_held_against_the_others():
+    before = {("eu",): Pair(20, 1000), ("us",): Pair(0, 100)}
+    now = {("eu",): Pair(20, 1000), ("us",): Pair(5, 150)}
+    assert drivers.of_ratio("failures", "region", now, before) == []
+
+
 def test_tokens_per_call_of_a_few_calls_are_chance():
     few = drivers.of_ratio("tokens", "feature", {("a",): Pair(60_000, 30)}, {("a",): Pair(40_000, 30)})
     many = drivers.of_ratio("tokens", "feature", {("a",): Pair(6_000_000, 3000)}, {("a",): Pair(4_000_000, 3000)})

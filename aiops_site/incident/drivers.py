@@ -81,14 +81,15 @@ def of_ratio(kind: Kind, dimension: str, now: Values, before: Values) -> list[Dr
             excess[value] / scale, pair.count / total.count,
         )
         for value, pair in now.items()
-        if pair.count and scale and _matters(kind, pair, known[value], usual[value])
+        if pair.count and scale and _matters(kind, pair, known[value], usual[value], earlier.ratio)
     ]  # fmt: skip
     return ranked(d for d in found if abs(d.share) >= MIN_SHARE)
 
 
-def _matters(kind: Kind, pair: Pair, before: Pair, usual: float) -> bool:
+def _matters(kind: Kind, pair: Pair, before: Pair, usual: float, overall: float) -> bool:
     if kind in ("failures", "empty"):
-        return exceeds(pair.amount, pair.count, usual, MANY)
+        # A value that happened to have no failure a week earlier is held against all of that week's traffic.
+        return exceeds(pair.amount, pair.count, max(usual, overall), MANY)
     if min(pair.count, before.count) < MIN_REQUESTS or not usual:
         return False
     chance = SPREAD * sqrt(1 / pair.count + 1 / before.count)

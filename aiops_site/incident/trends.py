@@ -151,7 +151,8 @@ def rates(t: Trends) -> Chart:
         f"Of model calls: {said}" if t.total["retry_rate"] is not None else "No model calls",
         "%",
         [t.line(name, metric) for name, metric in shown.items()],
-        thresholds=[Threshold(rules.BY_METRIC["rate_limited_rate"].bad, "429: 2 %")],
+        note="The dashed line is the limit for 429s, 2 %",
+        thresholds=[Threshold(rules.BY_METRIC["rate_limited_rate"].bad, "")],
         drill={"error_type": "rate_limit"},
     )
 
