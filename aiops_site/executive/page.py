@@ -62,12 +62,10 @@ class Page:
 
 
 def read(scope: Scope) -> Page:
-    """Seven metric queries, whatever the number of teams."""
-    earlier = scope.shifted("previous")
-    now, then = queries.totals(scope), queries.totals(earlier)
-    by_day = queries.daily(scope)
-    days, days_before = queries.days(by_day), queries.days(queries.daily(earlier))
-    before = then if comparable(days_before) else None
+    """Seven metric queries, whatever the number of teams; five without a comparison."""
+    now, by_day = queries.totals(scope), queries.daily(scope)
+    days, days_before = queries.days(by_day), queries.days(queries.daily(scope.previous)) if scope.previous else []
+    before = queries.totals(scope.previous) if scope.previous and comparable(days_before) else None
     found = rules.risks(now.slices, before.slices if before else [])
     sentences = [
         rules.reliability(_reliability(scope, now, before, days)),

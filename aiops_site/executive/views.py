@@ -1,5 +1,7 @@
 """The executive view: one page, one request, one sheet of paper."""
 
+from dataclasses import replace
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,7 +20,9 @@ DEFAULT_RANGE = "30d"
 def executive(request: HttpRequest) -> HttpResponse:
     """The page; without any event yet, the way to a first one."""
     scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
-    context = {"scope": scope}
+    if "compare" not in request.GET:
+        scope = replace(scope, compare="previous")
+    context = {"scope": scope, "default_compare": "previous"}
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
         return render(request, "aiops_site/executive/first_run.html", context | {"curl": curl(request)})
     return render(request, "aiops_site/executive/page.html", context | {"page": page.read(scope)})

@@ -101,13 +101,13 @@ class Comparison:
 
     @property
     def finding(self) -> str:
-        """What stands out: "worse: tokens per call +92 %; better: nothing beyond chance"."""
+        """What stands out: "Worse: tokens per call +92 %. Better: refusals −1.2 pt."."""
         parts = [self._said(word) for word in ("worse", "better")]
-        return "; ".join(part for part in parts if part) or "Nothing differs beyond chance."
+        return " ".join(part for part in parts if part) or "Nothing differs beyond chance."
 
     def _said(self, word: str) -> str:
         found = [f"{line.signal.label.lower()} {line.change}" for line in self.lines if line.word == word]
-        return f"{word.capitalize()}: {', '.join(found)}" if found else ""
+        return f"{word.capitalize()}: {', '.join(found)}." if found else ""
 
 
 def compare(
@@ -165,7 +165,7 @@ def around(scope: Scope, change: ChangeMarker, span: str, now) -> Comparison:
     results = tuple(window.query(names, filters=filters) for window in windows)
     text = formats.span_text(length)
     where = change.feature or (change.service if filters else "") or "all features"
-    note = f"{where}, {text} before against {text} after."
+    note = f"Of {where}, {text} before against {text} after."
     if length < DAY:
         note += " Less than a day on each side: the time of day differs too."
     return compare(scope, str(change), (f"{text} before", f"{text} after"), results, ((), ()), note)

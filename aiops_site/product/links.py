@@ -2,8 +2,6 @@
 
 from django.urls import reverse
 
-from aiops_site.charts import Marker
-from aiops_site.incident import markers
 from usage.scope import FILTERS, UNTAGGED, Scope
 
 # Parameters of this page that mean nothing elsewhere.
@@ -24,11 +22,6 @@ def evidence(scope: Scope, **filters: str) -> str:
     """The events behind a figure of `scope`: its window and filters, and those given; blank ones as UNTAGGED."""
     named = {name: value or (UNTAGGED if name in FILTERS else None) for name, value in filters.items()}
     return scope.url(reverse("event-list"), from_=scope.start, to=scope.end, **dict.fromkeys(OWN) | named)
-
-
-def on_charts(scope: Scope) -> list[Marker]:
-    """The scope's change markers; a click compares what was before with what came after."""
-    return [Marker(marker.at, marker.title, around(scope, marker.pk)) for marker in markers.of(scope)]
 
 
 def around(scope: Scope, change: int) -> str:

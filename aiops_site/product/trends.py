@@ -8,7 +8,7 @@ from django.utils import timezone
 from aiops_site import formats
 from aiops_site.charts import Chart, Series
 from aiops_site.incident import steps
-from aiops_site.product import links, signals
+from aiops_site.product import changes, links, signals
 from aiops_site.product.rules import Value
 from usage.metrics import MetricResult
 from usage.metrics.window import FIXED_STEPS
@@ -32,7 +32,7 @@ class Trends:
         self.step = step_of(scope, timezone.now())
         self.now = scope.query(self.metrics, step=self.step)
         self.before = self._before()
-        self.markers = links.on_charts(scope)
+        self.markers = changes.on_charts(scope)
 
     def _before(self) -> MetricResult | None:
         if not self.earlier:

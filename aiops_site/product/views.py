@@ -12,8 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from aiops_site.incident import markers
-from aiops_site.product import comparison, links, summary, trends, versions
+from aiops_site.product import changes, comparison, links, summary, trends, versions
 from usage.changes import changes_between
 from usage.models import ChangeMarker, Series
 from usage.queries.top import top_by_cost
@@ -43,7 +42,7 @@ def _versions(request: HttpRequest, scope: Scope) -> dict:
     get = request.GET
     table = versions.read(scope, get.get("by", ""))
     change = _change(scope, get.get("change", ""))
-    context = {"table": table, "changes": markers.of(scope), "change": change, "around": _spans(request, scope)}
+    context = {"table": table, "changes": changes.of(scope), "change": change, "around": _spans(request, scope)}
     if change:
         span = get.get("around", comparison.DEFAULT_SPAN)
         return context | {"comparison": comparison.around(scope, change, span, timezone.now())}
