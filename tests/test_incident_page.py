@@ -213,7 +213,7 @@ def test_silence_is_told(client, cast):
     start = now() - 100 * MINUTE
     store(cast.support, traffic(cast.support, start - WEEK, 100), traffic(cast.support, start, 70))
     text = page(client, cast.olu)
-    assert re.search(r"No events for [23]\d min\. Nothing has arrived, where 2\d\d requests an hour are usual", text), (
+    assert re.search(r"No events for [23]\d min\. Nothing has arrived, where \d+ requests an hour are usual", text), (
         text
     )
 

@@ -40,7 +40,7 @@ def test_a_slow_page_that_is_always_slow_is_no_news():
 
 
 def test_it_does_not_judge_a_percentile_of_a_few_requests():
-    assert rules.grade(P95, Reading(15_000, 1_000, 30)) == ""
+    assert rules.grade(P95, Reading(15_000, 1_000, 113)) == ""
 
 
 def test_spend_twice_the_usual_is_bad_and_half_more_a_warning():
@@ -170,6 +170,7 @@ def test_thin_traffic_gets_wider_buckets_but_a_dozen_of_them():
 CALM = {name: None for signal in rules.SIGNALS for name in (signal.metric, signal.base)} | {
     "requests": 400, "calls": 300, "errors": 2, "successes": 398, "events": 900, "availability": 0.995,
     "error_rate": 0.005, "call_error_rate": 0.01, "latency_p95": 2100.0, "latency_p99": 4000.0,
+    "requests_per_minute": 400 / 60,
 }  # fmt: skip
 NOBODY = dict.fromkeys(CALM) | {"requests": 0, "calls": 0, "errors": 0, "successes": 0, "events": 0}
 
@@ -238,7 +239,10 @@ def test_it_says_how_long_it_has_been_silent():
 
 
 def test_a_quiet_night_is_not_silence():
-    assert verdict.give(facts(usual=CALM | {"requests": 4}, silent_minutes=12.0)).head == "Answering normally"
+    assert (
+        verdict.give(facts(usual=CALM | {"requests_per_minute": 4 / 60}, silent_minutes=12.0)).head
+        == "Answering normally"
+    )
 
 
 def test_a_past_window_never_speaks_of_silence():

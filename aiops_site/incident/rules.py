@@ -89,9 +89,9 @@ SIGNALS = (
         "rate_limited_rate", "429 rate", "%", "share", None, 0.02, base="calls",
         says="providers refuse {value} of {count} model calls for their rate (429)", drill={"error_type": "rate_limit"},
     ),
-    Signal("latency_p99", "p99 latency", "ms", "level", None, 10_000, needs=200,
+    Signal("latency_p99", "p99 latency", "ms", "level", None, 10_000, needs=1000,
         says="one in a hundred takes over {value}", drill=ENTRIES),
-    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=50, says="p95 latency is {value}",
+    Signal("latency_p95", "p95 latency", "ms", "level", 3_000, 5_000, needs=200, says="p95 latency is {value}",
         drill=ENTRIES),
     Signal(
         "empty_retrieval_rate", "Empty retrieval", "%", "share", 0.02, EMPTY_BAD, base="retrieval_checks",
@@ -111,10 +111,10 @@ SIGNALS = (
         says="{value} of answers are refusals"),
     Signal("policy_hit_rate", "Policy hits", "%", "factor", 2.0, None, base="policy_checks", floor=0.02,
         says="{value} of checks hit a policy"),
-    Signal("cost_per_hour", "Spend per hour", "USD/h", "factor", 1.5, 2.0, needs=100, says="spend runs at {value}"),
-    Signal("tokens_per_minute", "Tokens per minute", "tokens/min", "factor", 1.5, None, needs=100,
+    Signal("cost_per_hour", "Spend per hour", "USD/h", "factor", 1.5, 2.0, needs=200, says="spend runs at {value}"),
+    Signal("tokens_per_minute", "Tokens per minute", "tokens/min", "factor", 1.5, None, needs=200,
         says="tokens run at {value}"),
-    Signal("cost_per_request", "Cost per request", "USD", "level", 0.10, None, needs=100,
+    Signal("cost_per_request", "Cost per request", "USD", "level", 0.10, None, needs=200,
         says="{noun} cost {value} each"),
 )  # fmt: skip
 BY_METRIC = {signal.metric: signal for signal in SIGNALS}

@@ -17,6 +17,8 @@ DAY = timedelta(days=1)
 LIVE_WITHIN = timedelta(minutes=2)  # a window that ends this close to now is "now"
 SHORT, LONG = timedelta(minutes=15), timedelta(hours=1)
 REQUESTS = ""  # the subject of spells of requests, beside the providers' names
+# What is usual is read over so much more on both sides of the hour a week earlier: one hour of thin traffic is chance.
+AROUND = timedelta(minutes=90)
 SHORT_NEEDS = 50  # requests in the short window, else the verdict speaks of the long one
 # The step of the timeline for windows up to so long.
 STEPS = ((DAY, "5min"), (timedelta(days=8), "hour"), (timedelta(days=35), "6hour"))
@@ -119,7 +121,7 @@ def _add(slots: dict[datetime, list[int]], at: datetime, count: int, failed: int
 
 @dataclass(frozen=True)
 class Windows:
-    """short: what the verdict speaks of; long: what stands beside it; usual: what both are held against."""
+    """short: what the verdict speaks of; long: what stands beside it; usual: the hours a week earlier, AROUND wider."""
 
     short: Scope
     long: Scope
@@ -128,17 +130,21 @@ class Windows:
 
 def windows(situation: Situation) -> Windows:
     """Live: the last 15 minutes, or with too little traffic in them the spell that lasts or the last hour; the last
-    hour; the same hour a week ago. Past: the spell or the whole window; the whole window; the former a week earlier.
+    hour; the hours round it a week ago. Past: the spell or the whole window; the whole window; the former a week ago.
     """
     scope = situation.scope
     if not situation.live:
-        return Windows(situation.focus, scope, situation.usual)
+        return Windows(situation.focus, scope, _around(situation.usual))
     hour = scope.last(LONG)
     if _busy(situation):
         short = scope.last(SHORT)
     else:
         short = scope.between(max(situation.focus.start, hour.start), hour.end) if situation.spell else hour
-    return Windows(short, hour, hour.shifted("week"))
+    return Windows(short, hour, _around(hour.shifted("week")))
+
+
+def _around(scope: Scope) -> Scope:
+    return scope.between(scope.start - AROUND, scope.end + AROUND)
 
 
 def _busy(situation: Situation) -> bool:

@@ -74,7 +74,7 @@ def give(facts: Facts) -> Verdict:
 
 def _given(facts: Facts) -> Verdict:
     found = findings(facts)
-    if facts.live and rules.is_silent(facts.silent_minutes or 0, facts.usual["requests"]):
+    if facts.live and rules.is_silent(facts.silent_minutes or 0, _usual_per_hour(facts)):
         return _silent(facts, found)
     if found and found[0].tone == "bad":
         told = _told(facts, found)
@@ -195,10 +195,14 @@ def _unsure(facts: Facts, found: list[Finding]) -> Verdict:
     return Verdict("neutral", "Not enough traffic to tell", f"{text}, {formats.exact(failed)} failed.", found)
 
 
+def _usual_per_hour(facts: Facts) -> float:
+    return float(facts.usual["requests_per_minute"] or 0) * 60
+
+
 def _silent(facts: Facts, found: list[Finding]) -> Verdict:
     gap = formats.span_text(timedelta(minutes=int(facts.silent_minutes or 0)))
     text = (
-        f"Nothing has arrived, where {formats.compact(facts.usual['requests'])} {facts.noun} an hour are usual. "
+        f"Nothing has arrived, where {formats.compact(round(_usual_per_hour(facts)))} {facts.noun} an hour are usual. "
         "Either nobody asks, or the clients cannot reach the desk."
     )
     return Verdict("bad", f"No events for {gap}", text, found)
