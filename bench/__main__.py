@@ -1,0 +1,117 @@
+"""`python -m bench --size N`: start a desk, measure every row, write docs/benchmarks.md."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench import traffic
+from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
+from bench.ingest import measure_batches, measure_singles
+from bench.pages import PageTimes, page_rows, signed_in, visit_pages
+from bench.postgres import settings_in_force, settle
+from bench.report import machine, render
+from bench.storing import measure_memory, storage_row
+from bench.sustained import measure_sustained
+from bench.table import Row, rate
+
+SMALLEST, LARGEST, DEFAULT = 100_000, 10_000_000, 300_000
+PARTS = ("pages", "batches", "singles", "sustained", "memory")
+FILLERS = 2
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--size", type=int, default=DEFAULT, help=f"events stored, {SMALLEST:,} to {LARGEST:,}")
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds of each comparison")
+    parser.add_argument("--visits", type=int, default=30, help="visits of each page")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part (repeatable)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the table goes")
+    chosen = parser.parse_args()
+    if not SMALLEST <= chosen.size <= LARGEST:
+        parser.error(f"--size must be from {SMALLEST} to {LARGEST}")
+    return chosen
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stderr.flush()
+
+
+def fill(desk: BenchDesk, events: int, ids: str) -> tuple[int, int]:
+    """Store events in several processes; returns how many, and the bytes of their JSON."""
+    environment = desk.environment | {"DJANGO_SETTINGS_MODULE": "aiops_site.settings"}
+    commands = [
+        [sys.executable, "-m", "bench.fill", str(events), ids, str(part), str(FILLERS)] for part in range(FILLERS)
+    ]
+    began = time.monotonic()
+    running = [subprocess.Popen(c, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
+    outputs = [process.communicate()[0] for process in running]
+    if any(process.returncode for process in running):
+        raise DeskFailed("bench.fill failed; see above")
+    counts = [tuple(map(int, output.split())) for output in outputs]
+    stored, size = (sum(values) for values in zip(*counts, strict=True))
+    took = time.monotonic() - began
+    say(f"stored {stored:,} events in {took:.0f} s ({rate(stored / took)}); draining …")
+    say(f"drained {desk.wait_drained():.0f} s later")
+    settle(desk)
+    return stored, size
+
+
+def measure_pages(desk: BenchDesk, size: int, visits: int) -> list[Row]:
+    """Fill to the smallest size, look; fill to `size`, look again; storage is measured by the way."""
+    stored, raw = fill(desk, SMALLEST, "bench-few")
+    visitor = signed_in(desk)
+    few = visit_pages(desk, visitor, visits)
+    if size == SMALLEST:
+        return [*page_rows(PageTimes(), few, stored, stored), storage_row(desk, raw, stored)]
+    more, more_raw = fill(desk, size - SMALLEST, "bench-many")
+    many = visit_pages(desk, visitor, visits)
+    return [*page_rows(few, many, stored, stored + more), storage_row(desk, raw + more_raw, stored + more)]
+
+
+def measure(desk: BenchDesk, chosen: argparse.Namespace) -> list[Row]:
+    """Rows of every part asked for."""
+    keys = [desk.key(f"bench-{number}") for number in range(traffic.TEAMS)]
+    size = chosen.size
+    parts = {
+        "pages": lambda: measure_pages(desk, size, chosen.visits),
+        "batches": lambda: measure_batches(desk, keys, min(size // 2, 150_000), chosen.rounds),
+        "singles": lambda: measure_singles(desk, keys, min(size // 50, 6_000), chosen.rounds),
+        "sustained": lambda: measure_sustained(desk, keys, min(size, 900_000)),
+        "memory": lambda: measure_memory(desk, keys, 12),
+    }
+    rows: list[Row] = []
+    for name in chosen.only or PARTS:
+        say(f"measuring: {name}")
+        rows += show(parts[name]())
+    return rows
+
+
+def show(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        say(f"{row.what} | {row.reference} | {row.ours} | {row.ratio} | {row.verdict}")
+        for note in row.notes:
+            say(f"    {note}")
+    return rows
+
+
+def main() -> int:
+    """0 when everything was measured, whatever the figures; 1 with a message when it could not be."""
+    chosen, before = arguments(), os.getloadavg()
+    try:
+        with running_desk() as desk:
+            facts = [*machine(settings_in_force(desk), before), f"- Events: {traffic.source()}"]
+            rows = measure(desk, chosen)
+    except DeskFailed as problem:
+        say(str(problem))
+        return 1
+    chosen.out.write_text(render(rows, facts, f"python -m bench {' '.join(sys.argv[1:])}".strip()))
+    say(f"written: {chosen.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
