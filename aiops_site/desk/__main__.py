@@ -47,7 +47,7 @@ class Desk:
 
     def write_state(self, supervisor: Supervisor) -> None:
         """Tell the outside (desk.json) who runs."""
-        running = {c.service.name: c.process.pid for c in supervisor.children if c.restart_at is None and c.process}
+        running = {c.service.name: c.process.pid for c in supervisor.children if c.restart_at is None}
         environment.write_state(self.data_dir, self.url, running, ready=self.ready)
 
     def start_servers(self, supervisor: Supervisor) -> None:

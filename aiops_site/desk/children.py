@@ -45,7 +45,8 @@ class Child:
 
     service: Service
     log_dir: Path
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen[bytes] = field(init=False)
+    pipe: IO[bytes] = field(init=False)  # what it writes; only where `start` made a pipe
     started_at: float = 0.0
     restart_at: float | None = None
     failures: int = 0
@@ -69,12 +70,13 @@ class Child:
             start_new_session=True,
         )
         if self.process.stdout:
-            os.set_blocking(self.process.stdout.fileno(), False)
+            self.pipe = self.process.stdout
+            os.set_blocking(self.pipe.fileno(), False)
         self.started_at, self.restart_at = time.monotonic(), None
 
     def send(self, signum: int) -> None:
         """Signal the process itself, which hands it on to its own workers."""
-        if self.process and self.process.poll() is None:
+        if self.process.poll() is None:
             self.process.send_signal(signum)
 
     def sweep(self) -> None:

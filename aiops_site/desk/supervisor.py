@@ -51,8 +51,9 @@ class Supervisor:
     def start(self, service: Service) -> Child:
         """Start a child that is to run until the desk stops."""
         child = Child(service, self.log_dir)
-        self.children.append(child)
         self._launch(child)
+        self.children.append(child)
+        self.on_change(self)
         return child
 
     def begin(self, service: Service) -> Child:
@@ -99,17 +100,17 @@ class Supervisor:
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     self._launch(child)
+                    self.on_change(self)
             elif child.process.poll() is not None:
                 self._after_end(child, now)
 
     def _launch(self, child: Child) -> None:
         child.start()
-        self.selector.register(child.process.stdout, selectors.EVENT_READ, child)
-        self.on_change(self)
+        self.selector.register(child.pipe, selectors.EVENT_READ, child)
 
     def _drain(self, child: Child) -> None:
         """Read the last output of an ended process and let go of its pipe."""
-        pipe = child.process.stdout
+        pipe = child.pipe
         if pipe in [key.fileobj for key in self.selector.get_map().values()]:
             while select_readable(pipe) and take_output(child, self.console):
                 continue
