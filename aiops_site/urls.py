@@ -16,7 +16,7 @@ urlpatterns = [
     path("docs/", docs.guide_list, name="docs"),
     path("docs/api/", docs.try_it, name="api-docs"),
     path("docs/api/schema/", docs.schema, name="schema"),
-    path("docs/<slug:name>/", docs.guide, name="guide"),
+    path("docs/guides/<slug:name>/", docs.guide, name="guide"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("accounts.signin_urls")),
