@@ -14,7 +14,7 @@ from usage.ingest.decode import decode, event_id_of
 from usage.ingest.parse import Parsed, RawEvent
 from usage.ingest.problems import Problem, Rejections
 from usage.ingest.rows import Row, RowMaker, in_utc
-from usage.ingest.series import Known, RawKey
+from usage.ingest.series import Known, RawKey, Resolved
 from usage.ingest.shape import Event, dimensions_of
 from usage.ingest.stamps import stamp
 from usage.pricing import book
@@ -52,19 +52,24 @@ class Collector:
 
     def _take_piece(self, piece: list[RawEvent], maker: RowMaker, *, oddities: bool) -> None:
         events = list(self._decoded(piece, oddities=oddities))
-        keys = [(not event.parent_span_id, *dimensions_of(event)) for _, event in events]
-        if missing := {key for key in keys if key not in self.known}:
-            series.learn(self.team_id, self.environment, missing, self.known)
         self._stamp([event for _, event in events if event.occurred_at is None])
-        append, known, window = self.rows.append, self.known, self._window
-        for (index, event), key in zip(events, keys, strict=True):
-            found, at = known[key], event.occurred_at or self.now
+        append, window = self.rows.append, self._window
+        for (index, event), found in zip(events, self._series_of(events), strict=True):
+            at = event.occurred_at or self.now
             if isinstance(found, Problem):
                 self.rejections.add(index, event.event_id, found)
             elif problem := window.problem(at):
                 self.rejections.add(index, event.event_id, problem)
             else:
-                append(maker.row(event, in_utc(at), key, found))
+                append(maker.row(event, in_utc(at), found))
+
+    def _series_of(self, events: list[tuple[int, Event]]) -> list[Resolved | Problem]:
+        """The series of each event, or why it has none. One look-up each: hashing twenty texts is a good part of it."""
+        keys = [(not event.parent_span_id, *dimensions_of(event)) for _, event in events]
+        found = [self.known.get(key) for key in keys]
+        if missing := {key for key, one in zip(keys, found, strict=True) if one is None}:
+            series.learn(self.team_id, self.environment, missing, self.known)
+        return [one or self.known[key] for key, one in zip(keys, found, strict=True)]
 
     def _decoded(self, piece: list[RawEvent], *, oddities: bool) -> Iterator[tuple[int, Event]]:
         team, reject = self.team, self.rejections.add
@@ -92,7 +97,7 @@ class Collector:
         """Find the series of all rows again, after some were removed from the database."""
         series.forget(self.team_id)
         self.known = series.known(self.team_id, self.environment)
-        wanted: set[RawKey] = {row.key for row in self.rows}
+        wanted: set[RawKey] = {row.series.raw for row in self.rows}
         series.learn(self.team_id, self.environment, wanted, self.known)
         return self.known
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from usage.ingest.checks import attributes_problem, attributes_too_large, unstorable
+from usage.ingest.checks import attributes_problem, attributes_too_large, text_problem, unstorable
 from usage.ingest.parse import RawEvent, mended
 from usage.ingest.problems import Problem
 from usage.ingest.shape import FIELD_TYPES, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME, Event
@@ -86,7 +86,8 @@ def _assembled(fields: dict[str, msgspec.Raw], unknown: dict[str, msgspec.Raw]) 
     if isinstance(attributes, Problem):
         return attributes
     event.attributes = attributes
-    return event
+    # Mending may have put marked texts into it, which no escape in the body gives away.
+    return text_problem(event) or event
 
 
 def _as_integer(name: str, value: bytes) -> bytes:

@@ -53,7 +53,7 @@ def parse(body: bytes, *, lines: bool, max_events: int) -> Parsed:
     if not lines:
         _check_utf8(body)
     if lines or (first == b"{" and _looks_like_lines(body)):
-        return Parsed(_lines(body, max_events), b"\\" in body, b"\\u" in body or _has_nan(body))
+        return Parsed(_lines(body, max_events), b"\\" in body, b"\\u" in body)
     if body.count(b",") > max_events * _COMMAS_PER_EVENT:
         raise too_many_events(max_events)
     body, raw = _split(body, first)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from usage.ingest.series import RawKey, Resolved
+from usage.ingest.series import Resolved
 from usage.ingest.shape import Detail, Event, detail_of
 from usage.measures import COST_NONE, COST_PRICED, COST_UNMETERED, COST_UNPRICED
 from usage.pricing.book import Book
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
     occurred_at: str  # UTC with microseconds, always the same width: sorts as time does
     event_id: str
-    key: RawKey
+    series: Resolved
     line: str
 
 
@@ -61,14 +61,15 @@ class RowMaker:
     book: Book
     escapes: bool
     _tariffs: dict[tuple, Tariff] = field(default_factory=dict)
+    _details: dict[tuple, str] = field(default_factory=dict)
     _head: str = ""
 
     def __post_init__(self) -> None:
         key = "" if self.api_key_id is None else self.api_key_id
         self._head = f"{self.team_id}\t{self.batch_id}\t{self.now.isoformat()}\t{key}"
 
-    def row(self, e: Event, at: datetime, key: RawKey, series: Resolved) -> Row:
-        """One event as a row; `at` is its start in UTC, `key` finds its `series` again."""
+    def row(self, e: Event, at: datetime, series: Resolved) -> Row:
+        """One event as a row; `at` is its start in UTC."""
         moment = at.isoformat(timespec="microseconds")
         state, cost = self._cost(e, at, series)
         reported = e.reported_cost_usd if e.reported_cost_usd is not None else e.cost_usd
@@ -77,7 +78,7 @@ class RowMaker:
             f"{e.conversation_id or ''}\t{e.session_id or ''}\t{e.tenant or ''}\t{e.user_hash or ''}\t"
             f"{e.response_model or ''}"
         )
-        detail = _encode(Detail(series.folded, *detail_of(e))).decode()
+        detail = self._detail(e, series)
         if self.escapes:
             detail = detail.replace("\\", "\\\\")
             if "\\" in texts or "\n" in texts or "\r" in texts or texts.count("\t") != _TEXTS - 1:
@@ -94,9 +95,20 @@ class RowMaker:
             f"{_THUMB[e.feedback]}\t{'' if (v := e.refused) is None else v}\t"
             f"{'' if (v := e.policy_hit) is None else v}\t{'' if (v := e.schema_valid) is None else v}\t"
             f"{'' if (v := e.cache_hit) is None else v}\t{state}\t{cost}\t"
-            f"{'' if reported is None else _money(reported)}\t{texts}\t{'' if detail == '{}' else detail}\n"
+            f"{'' if reported is None else _money(reported)}\t{texts}\t{detail}\n"
         )
-        return Row(moment, e.event_id, key, line)
+        return Row(moment, e.event_id, series, line)
+
+    def _detail(self, e: Event, series: Resolved) -> str:
+        """The JSON of the rarely read fields, '' for none of them; remembered, for the events of a batch share it."""
+        values = detail_of(e)
+        if e.attributes is not None or series.folded is not None:
+            return _encode(Detail(series.folded, *values)).decode()
+        detail = self._details.get(values)
+        if detail is None:
+            text = _encode(Detail(None, *values)).decode()
+            detail = self._details[values] = "" if text == "{}" else text
+        return detail
 
     def _cost(self, e: Event, at: datetime, series: Resolved) -> tuple[int, str]:
         """`cost_state` and the cost as COPY takes it ('' where there is none)."""

@@ -34,8 +34,12 @@ MEMORY = 50_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
-    """A series and what pricing needs to know of it. `folded`: dimension values that only the event keeps."""
+    """A series and what pricing needs to know of it. `folded`: dimension values that only the event keeps.
 
+    Compared and hashed by identity, which is many times faster than hashing the values of `raw` for every row.
+    """
+
+    raw: RawKey
     id: int
     dimensions: dict[str, str]
     model_operation: bool
@@ -74,14 +78,15 @@ def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Know
         return
     stored, ids = _stored(team_id, set(keys.values()))
     for raw, key in keys.items():
-        into[raw] = _resolved(key, stored[key], ids)
+        into[raw] = _resolved(raw, key, stored[key], ids)
 
 
-def _resolved(key: Key, stored: Key, ids: dict[Key, int]) -> Resolved:
+def _resolved(raw: RawKey, key: Key, stored: Key, ids: dict[Key, int]) -> Resolved:
     dimensions: dict[str, str] = dict(zip(DIMENSIONS, key[1:], strict=True))
     kept: dict[str, str] = dict(zip(DIMENSIONS, stored[1:], strict=True))
     folded = {name: value for name, value in dimensions.items() if kept[name] != value}
     return Resolved(
+        raw=raw,
         id=ids[stored],
         dimensions=dimensions,
         model_operation=dimensions["operation"] in MODEL_OPERATIONS,

@@ -105,7 +105,7 @@ def _no_partition(exc: Exception) -> bool:
 
 
 def _attempt(batch: Batch, *, staged: bool) -> int:
-    ids = {key: _series_id(batch.known, key) for key in {row.key for row in batch.rows}}
+    ids = {series: _series_id(batch.known, series.raw) for series in {row.series for row in batch.rows}}
     with connection.cursor() as cursor:
         _begin(cursor, batch.team_id, set(ids.values()))
         if batch.seal and not ledger.claim(cursor, batch.seal):
@@ -132,21 +132,21 @@ def _begin(cursor, team_id: int, ids: set[int]) -> None:
         raise SeriesGone
 
 
-def _copy(cursor, statement: str, rows: list[Row], ids: dict[RawKey, int]) -> None:
+def _copy(cursor, statement: str, rows: list[Row], ids: dict[Resolved, int]) -> None:
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
         for start in range(0, len(rows), _COPY_LINES):
             copy.write(
-                "".join([f"{ids[key]}\t{line}" for _, _, key, line in rows[start : start + _COPY_LINES]]).encode()
+                "".join([f"{ids[series]}\t{line}" for _, _, series, line in rows[start : start + _COPY_LINES]]).encode()
             )
 
 
-def _copy_direct(cursor, rows: list[Row], ids: dict[RawKey, int]) -> Counter[datetime]:
+def _copy_direct(cursor, rows: list[Row], ids: dict[Resolved, int]) -> Counter[datetime]:
     _copy(cursor, _COPY, rows, ids)
     minutes = Counter([row[0][:16] for row in rows])
     return Counter({datetime.fromisoformat(minute).replace(tzinfo=UTC): count for minute, count in minutes.items()})
 
 
-def _merge(cursor, rows: list[Row], ids: dict[RawKey, int]) -> Counter[datetime]:
+def _merge(cursor, rows: list[Row], ids: dict[Resolved, int]) -> Counter[datetime]:
     cursor.execute(_STAGE)
     _copy(cursor, _COPY_STAGED, rows, ids)
     cursor.execute(_MERGE)
