@@ -70,7 +70,7 @@ class RowMaker:
 
     def row(self, e: Event, at: datetime, series: Resolved) -> Row:
         """One event as a row; `at` is its start in UTC."""
-        moment = at.isoformat(timespec="microseconds")
+        moment = _moment(at)
         state, cost = self._cost(e, at, series)
         reported = e.reported_cost_usd if e.reported_cost_usd is not None else e.cost_usd
         texts = (
@@ -147,6 +147,12 @@ class RowMaker:
         )
         rate = dated.rate
         return Tariff(dated, bool(rate and rate.charges_input), bool(rate and rate.charges_output))
+
+
+def _moment(at: datetime) -> str:
+    """UTC with microseconds, always as wide. Made by msgspec, which takes a tenth of isoformat's time."""
+    text = _encode(at).decode()
+    return text[1:-1] if at.microsecond else f"{text[1:-2]}.000000Z"
 
 
 def _money(amount: Decimal) -> str:
