@@ -103,6 +103,8 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # Safe behind PgBouncer in transaction mode: no server-side cursors, no prepared statements.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = None
+# A server that does not answer is "away" after seconds, not after the kernel's two minutes.
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
