@@ -1,11 +1,11 @@
 """How much a share of few answers can say: intervals, and whether two shares differ beyond chance. Pure."""
 
-from decimal import Decimal
 from math import sqrt
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-Value = Decimal | float | int | None
+# A figure of the metric query.
+Value = Any
 CONFIDENCE = 0.95
 FEWEST = 30  # a share of fewer answers is shown, but nothing is concluded from it
 
