@@ -4,10 +4,11 @@ A stranger to a team gets 404 (it may as well not exist); a member without the r
 that says who can grant it.
 """
 
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Role, Scope, Team, User
@@ -62,6 +63,11 @@ def can_anywhere(user, capability: str) -> bool:
     """Whether the user holds the right in the organisation or in at least one team."""
     allowed = CAPABILITIES[capability].roles
     return _is_person(user) and (user.is_superuser or any(allowed & held for held in user.roles_by_team.values()))
+
+
+def person_of(request: HttpRequest) -> User:
+    """The signed-in person of a view behind `login_required`."""
+    return cast(User, request.user)
 
 
 def teams_where(user, capability: str) -> QuerySet[Team]:

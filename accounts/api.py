@@ -4,6 +4,7 @@
 """
 
 import logging
+from typing import cast
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -12,6 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actions import touch_api_key
@@ -67,7 +69,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise InvalidKey("This is not an API key of this desk.")
         prefix, secret = parts
         key = ApiKey.objects.select_related("team").filter(prefix=prefix, revoked_at=None).first()
-        if key is None or not secret_matches(secret, key.digest):
+        if key is None or not secret_matches(secret, bytes(key.digest)):
             raise InvalidKey
         note_use(key)
         return None, key
@@ -135,6 +137,11 @@ def _first_detail(detail, path: str = "") -> tuple[str | None, str]:
     return path or None, str(detail)
 
 
+def key_of(request: Request) -> ApiKey:
+    """The key of a request that `ApiKeyAuthentication` let in."""
+    return cast(ApiKey, request.auth)
+
+
 def body_of(exc: exceptions.APIException) -> dict:
     """The error envelope of an API exception."""
     if isinstance(exc, exceptions.ValidationError):
@@ -146,10 +153,10 @@ def body_of(exc: exceptions.APIException) -> dict:
 
 def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
     headers = {}
-    if getattr(exc, "auth_header", None):
-        headers["WWW-Authenticate"] = exc.auth_header
-    if getattr(exc, "wait", None):
-        headers["Retry-After"] = str(int(exc.wait) + (exc.wait % 1 > 0))
+    if challenge := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait) + (wait % 1 > 0))
     return headers
 
 

@@ -1,5 +1,7 @@
 """System checks: a setting that would be unsafe or cannot work is explained before the desk starts."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.checks import Error
 
@@ -16,7 +18,8 @@ def check_signup(app_configs, **kwargs) -> list[Error]:
 def check_oidc(app_configs, **kwargs) -> list[Error]:
     """All three OIDC settings belong together."""
     problems = []
-    for app in settings.SOCIALACCOUNT_PROVIDERS.get("openid_connect", {}).get("APPS", []):
+    providers: dict[str, Any] = settings.SOCIALACCOUNT_PROVIDERS
+    for app in providers.get("openid_connect", {}).get("APPS", []):
         missing = [] if app["secret"] else ["OIDC_CLIENT_SECRET"]
         missing += [] if app["settings"]["server_url"].startswith("https://") else ["OIDC_SERVER_URL (https://…)"]
         if missing:

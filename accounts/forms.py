@@ -2,6 +2,7 @@
 
 import zoneinfo
 from datetime import datetime, time, timedelta
+from typing import cast
 
 from django import forms
 from django.utils import timezone
@@ -104,7 +105,9 @@ class ApiKeyForm(forms.Form):
     def __init__(self, *args, scopes, **kwargs):
         """`scopes`: the values this person may give."""
         super().__init__(*args, **kwargs)
-        self.fields["scopes"].choices = [choice for choice in Scope.choices if choice[0] in scopes]
+        cast(forms.MultipleChoiceField, self.fields["scopes"]).choices = [
+            choice for choice in Scope.choices if choice[0] in scopes
+        ]
 
 
 class AuditFilterForm(forms.Form):
@@ -119,8 +122,11 @@ class AuditFilterForm(forms.Form):
 
     def __init__(self, *args, teams, actions, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["team"].queryset = teams
-        self.fields["action"].choices = [("", "Any action"), *((name, name) for name in actions)]
+        cast(forms.ModelChoiceField, self.fields["team"]).queryset = teams
+        cast(forms.ChoiceField, self.fields["action"]).choices = [
+            ("", "Any action"),
+            *((name, name) for name in actions),
+        ]
 
     def wanted(self) -> AuditFilter:
         """The filter of a valid form; `to` includes its whole day."""

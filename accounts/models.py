@@ -1,5 +1,7 @@
 """Who may see and do what: users, teams, memberships with a role, API keys, and the append-only audit log."""
 
+from typing import ClassVar
+
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -21,10 +23,11 @@ class EmailUserManager(UserManager):
         user.save(using=self._db)
         return user
 
-    def create_user(self, email, password=None, **extra):
+    # By e-mail, where Django's manager takes a user name first.
+    def create_user(self, email, password=None, **extra):  # type: ignore[override]
         return self._create_user(email, password, **{"is_staff": False, "is_superuser": False} | extra)
 
-    def create_superuser(self, email, password=None, **extra):
+    def create_superuser(self, email, password=None, **extra):  # type: ignore[override]
         return self._create_user(email, password, **{"is_staff": True, "is_superuser": True} | extra)
 
     @classmethod
@@ -38,7 +41,8 @@ class EmailUserManager(UserManager):
 class User(AbstractUser):
     """A person. Signs in by e-mail; sees the teams of their memberships, in their own time zone."""
 
-    username = None
+    # Django's way to drop an inherited field, which its stubs do not know.
+    username = None  # type: ignore[assignment]
     email = models.EmailField("e-mail address", unique=True)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name, e.g. Europe/Berlin")
     theme = models.CharField(
@@ -46,9 +50,9 @@ class User(AbstractUser):
     )
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects = EmailUserManager()
+    objects: ClassVar[EmailUserManager] = EmailUserManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_ci")]

@@ -73,7 +73,7 @@ class Frame:
     profile_url: str
     sign_out_url: str
     query: str
-    teams: list[tuple[str, str]]
+    teams: list[tuple[str, str]] | SimpleLazyObject
     themes: tuple[tuple[str, str], ...] = THEMES
     phone: list[Link] = field(default_factory=list)
     more: list[Link] = field(default_factory=list)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -30,7 +31,7 @@ class TeamDay:
 
     team_id: int
     day: date
-    tiers: dict[str, dict[str, str | int]] = field(default_factory=dict)
+    tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[dict] = field(default_factory=list)
     differing: int = 0
     pending: bool = False
@@ -112,7 +113,9 @@ def _read_differences(
                     "series_id": record[1],
                     "tenant": record[2] if family else None,
                     "figures": {
-                        name: [_plain(a, name), _plain(b, name)] for name, a, b in zip(names, *values, strict=True) if a != b
+                        name: [_plain(a, name), _plain(b, name)]
+                        for name, a, b in zip(names, *values, strict=True)
+                        if a != b
                     },
                 }
             )

@@ -134,7 +134,7 @@ class Scope:
         return self.between(self.start - shift, self.end - shift)
 
     # --- Links ----------------------------------------------------------------------------------------------------
-    def url(self, path: str = "", **changes: Any) -> str:
+    def url(self, path: str = "", /, **changes: Any) -> str:
         """`path` with this page's parameters, changed: None removes one, a tuple repeats it, datetimes become ISO.
 
         Setting from/to drops range and the other way round.

@@ -1,8 +1,9 @@
 """Pages for what went wrong."""
 
 import sys
+from typing import Any
 
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from accounts.access import MissingRight, grantors
@@ -12,7 +13,7 @@ from accounts.api import RETRY_AFTER_SECONDS, body_of, database_problem, databas
 def permission_denied(request, exception=None):
     """403: what was missing, and who can grant it."""
     missing = exception if isinstance(exception, MissingRight) else None
-    context = {"message": str(exception or ""), "missing": missing}
+    context: dict[str, Any] = {"message": str(exception or ""), "missing": missing}
     if missing:
         context["grantors"] = grantors(missing.team)[:5]
     return render(request, "403.html", context, status=403)
@@ -28,7 +29,7 @@ def server_error(request):
     away = cause is not None and database_unavailable(cause)
     if request.path.startswith("/api/"):
         body = body_of(database_problem()) if away else error_body("internal_error", "This is an error of the desk.")
-        response = JsonResponse(body, status=503 if away else 500)
+        response: HttpResponse = JsonResponse(body, status=503 if away else 500)
     else:
         response = render(None, "503.html" if away else "500.html", status=503 if away else 500)
     if away:

@@ -46,7 +46,7 @@ def member_add(request, slug=None):
 def _get_membership(user, pk) -> Membership:
     """A membership the user may manage. Another team's is 404; without the right, 403."""
     membership = Membership.objects.select_related("user", "team").filter(pk=pk).first()
-    if membership is None or (membership.team and not visible_teams(user).filter(pk=membership.team_id).exists()):
+    if membership is None or (membership.team and not visible_teams(user).filter(pk=membership.team.pk).exists()):
         raise Http404("There is no such membership.")
     require(user, "member.manage", membership.team)
     return membership
@@ -81,7 +81,7 @@ def member_remove(request, pk):
         try:
             remove_member(membership=membership, actor=request.user, request=request)
         except ValidationError as exc:
-            problem = exc.message
+            problem = str(exc.message)
         else:
             messages.success(request, f"{membership.user.email} is no longer {membership.get_role_display().lower()}.")
             return _page_of(membership.team)

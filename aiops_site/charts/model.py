@@ -1,5 +1,6 @@
 """A chart as a page describes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -32,7 +33,7 @@ class Series:
     """
 
     name: str
-    points: list[tuple[X, Value | tuple[Value, Value]]]
+    points: Sequence[tuple[X, Value | tuple[Value, Value]]]
     kind: Kind = "line"
     key: str = ""
     tone: str = ""

@@ -271,7 +271,8 @@ def spaced(chart: Chart) -> list[Marker]:
     """The markers whose labels have room: at least an eighth of the axis apart; the others keep their rule."""
     if not (chart.start and chart.end):
         return chart.markers
-    room, kept = (chart.end - chart.start) / 8, []
+    room = (chart.end - chart.start) / 8
+    kept: list[Marker] = []
     for marker in sorted(chart.markers, key=lambda m: m.at):
         if not kept or marker.at - kept[-1].at >= room:
             kept.append(marker)
@@ -300,8 +301,8 @@ def direct_labels(chart: Chart, colour: dict[str, str]) -> list[dict[str, Any]]:
     """Names at the ends of the lines, where there are few of them and they do not touch; else none."""
     lines = [s for s in chart.drawn if s.kind == "line"]
     fits = chart.x == "time" and not chart.log_y and 1 < len(lines) <= MAX_DIRECT and len(lines) == len(chart.drawn)
-    ends = {s.name: drawn(s.last) for s in lines}
-    if not fits or None in ends.values() or any(len(name) > 13 for name in ends):
+    ends = {s.name: end for s in lines if (end := drawn(s.last)) is not None}
+    if not fits or len(ends) < len(lines) or any(len(name) > 13 for name in ends):
         return []
     pixels = sorted(v / (top(chart) or 1) * (HEIGHTS[chart.height] - 60) for v in ends.values())
     if any(b - a < LABEL_GAP for a, b in pairwise(pixels)):

@@ -127,13 +127,13 @@ def slot_title(slot: Slot, tz: tzinfo) -> str:
 
 def summary(slots: Sequence[Slot], tz: tzinfo, good: float) -> str:
     """The strip in a sentence, for those who do not see it."""
-    known = [s for s in slots if formats.known(s.ratio) is not None]
+    known = [(ratio, s) for s in slots if (ratio := formats.known(s.ratio)) is not None]
     if not known:
         return "No traffic in this time."
-    low = [s for s in known if formats.known(s.ratio) < Decimal(str(good))]
+    low = [(ratio, s) for ratio, s in known if ratio < Decimal(str(good))]
     if not low:
         return f"All {len(known)} intervals with traffic were at or above {formats.percent(good)}."
-    worst = min(low, key=lambda s: formats.known(s.ratio))
+    _, worst = min(low, key=lambda found: found[0])
     return (
         f"{len(low)} of {len(known)} intervals were below {formats.percent(good)}; the worst: {slot_title(worst, tz)}."
     )

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem
+from accounts.api import ApiProblem, key_of
 from usage.changes import changes_between, record_change
 from usage.models import ChangeMarker
 
@@ -58,7 +58,7 @@ class ChangesView(APIView):
         given.is_valid(raise_exception=True)
         values = {"at": timezone.now(), **given.validated_data}
         change, new = record_change(
-            team=request.auth.team, api_key=request.auth, idempotency_key=_idempotency_key(request), **values
+            team=key_of(request).team, api_key=key_of(request), idempotency_key=_idempotency_key(request), **values
         )
         return Response(ChangeSerializer(change).data, status=201 if new else 200)
 
@@ -74,7 +74,7 @@ class ChangesView(APIView):
         window.is_valid(raise_exception=True)
         end = window.validated_data.get("end", timezone.now() + AHEAD)
         start = window.validated_data.get("start", end - WINDOW)
-        found = changes_between([request.auth.team_id], start, end)[:LISTED]
+        found = changes_between([key_of(request).team_id], start, end)[:LISTED]
         return Response(ChangeSerializer(found, many=True).data)
 
 

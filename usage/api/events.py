@@ -1,7 +1,6 @@
 """POST /api/v1/events: from HTTP to `record_events` and back."""
 
 from email.message import Message
-from typing import cast
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -9,8 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem
-from accounts.models import ApiKey
+from accounts.api import ApiProblem, key_of
 from usage.actions import Outcome, record_events
 from usage.api.events_schema import EVENTS_SCHEMA
 from usage.ingest.body import Budget, Overloaded, Stream, read_body
@@ -42,7 +40,7 @@ class EventsView(APIView):
 
 def _record(request: Request) -> Outcome:
     lines = _is_lines(request.headers.get("Content-Type", ""))
-    key = cast(ApiKey, request.auth)
+    key = key_of(request)
     with budget.share() as take:
         stream, length = _source(request)
         body = read_body(

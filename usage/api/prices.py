@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem
+from accounts.api import ApiProblem, key_of
+from accounts.models import Team
 from usage.models import Price, Repricing
 from usage.pricing.actions import RATES, Author, Rates, add_price, edit_price, end_price
 from usage.pricing.repricing.requests import cancel_repricing, request_repricing
@@ -39,7 +40,7 @@ class PriceSerializer(RatesSerializer):
     """A dated own price. `team` is empty for one that holds for all teams; keys cannot edit those."""
 
     id = serializers.IntegerField(read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     provider = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
     model = serializers.CharField(max_length=200)
     region = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
@@ -63,7 +64,7 @@ class PriceEndSerializer(serializers.Serializer):
 class RepricingSerializer(serializers.ModelSerializer):
     """A run of re-pricing. `cost_before` and `cost_after` are sums over the calls that changed, USD."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     start = serializers.DateTimeField(help_text="Calls from this moment on")
     end = serializers.DateTimeField(required=False, help_text="Until, exclusive; default: now")
     change_usd = serializers.DecimalField(max_digits=30, decimal_places=12, read_only=True)
@@ -102,7 +103,7 @@ class TeamScopeView(APIView):
         return super().get_permissions()
 
     def author(self, request: Request) -> Author:
-        return Author(label=f"key {request.auth.prefix}", request=request)
+        return Author(label=f"key {key_of(request).prefix}", request=request)
 
 
 def refused(error: ValidationError) -> ApiProblem:
@@ -128,7 +129,7 @@ class PricesView(TeamScopeView):
         tags=["prices"],
     )
     def get(self, request: Request) -> Response:
-        prices = Price.objects.filter(Q(team=request.auth.team) | Q(team=None)).select_related("team")
+        prices = Price.objects.filter(Q(team=key_of(request).team) | Q(team=None)).select_related("team")
         if model := request.query_params.get("model"):
             prices = prices.filter(model=model.strip().lower())
         return Response(PriceSerializer(prices, many=True).data)
@@ -146,7 +147,7 @@ class PricesView(TeamScopeView):
         values = {name: value for name, value in given.validated_data.items() if name not in RATES}
         try:
             price = add_price(
-                author=self.author(request), team=request.auth.team, rates=_rates(given.validated_data), **values
+                author=self.author(request), team=key_of(request).team, rates=_rates(given.validated_data), **values
             )
         except ValidationError as error:
             raise refused(error) from error
@@ -157,7 +158,7 @@ class PriceView(TeamScopeView):
     """One price of the key's team."""
 
     def own(self, request: Request, pk: int) -> Price:
-        return get_object_or_404(Price.objects.filter(team=request.auth.team), pk=pk)
+        return get_object_or_404(Price.objects.filter(team=key_of(request).team), pk=pk)
 
     @extend_schema(
         summary="Read a price",
@@ -226,7 +227,7 @@ class RepricingsView(TeamScopeView):
         given.is_valid(raise_exception=True)
         values = {"provider": "", "end": None, **given.validated_data}
         try:
-            job = request_repricing(author=self.author(request), team=request.auth.team, **values)
+            job = request_repricing(author=self.author(request), team=key_of(request).team, **values)
         except ValidationError as error:
             raise refused(error) from error
         transaction.on_commit(lambda: nudge(job.pk))
@@ -237,7 +238,7 @@ class RepricingView(TeamScopeView):
     """One run of the key's team."""
 
     def own(self, request: Request, pk: int) -> Repricing:
-        return get_object_or_404(Repricing.objects.filter(team=request.auth.team).select_related("team"), pk=pk)
+        return get_object_or_404(Repricing.objects.filter(team=key_of(request).team).select_related("team"), pk=pk)
 
     @extend_schema(
         summary="Progress of a re-pricing", description="Scope `read`.", responses=RepricingSerializer, tags=["prices"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from multiprocessing import get_context
+from typing import Any
 
 import django
 from django.db import connection, transaction
@@ -146,8 +147,8 @@ def _window_end(now: datetime) -> datetime:
 def status() -> Status:
     """What of the demo is stored."""
     teams = list(Team.objects.filter(is_demo=True).order_by("slug"))
-    counts = {
-        row["team_id"]: row
+    counts: dict[int, dict[str, Any]] = {
+        row["team_id"]: dict(row)
         for row in UsageEvent.objects.filter(team_id__in=[team.pk for team in teams])
         .values("team_id")
         .annotate(events=Count("event_id"), first=Min("occurred_at"), last=Max("occurred_at"))

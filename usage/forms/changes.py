@@ -1,5 +1,7 @@
 """The form of a change marker."""
 
+from typing import cast
+
 from django import forms
 from django.utils import timezone
 
@@ -23,6 +25,7 @@ class ChangeForm(forms.ModelForm):
 
     def __init__(self, *args, user, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["team"].queryset = teams_where(user, "change.add")
-        self.fields["team"].required = not can(user, "change.add")
-        self.fields["team"].empty_label = "All teams" if can(user, "change.add") else "Choose a team"
+        field = cast(forms.ModelChoiceField, self.fields["team"])
+        field.queryset = teams_where(user, "change.add")
+        field.required = not can(user, "change.add")
+        field.empty_label = "All teams" if can(user, "change.add") else "Choose a team"

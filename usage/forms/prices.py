@@ -1,5 +1,7 @@
 """Forms of the price pages. Times are in the viewer's zone."""
 
+from typing import Any, cast
+
 from django import forms
 from django.utils import timezone
 
@@ -49,8 +51,9 @@ class RatesForm(forms.Form):
     reasoning_mtok = _rate_field("reasoning_mtok")
     request_usd = _rate_field("request_usd")
 
-    def clean(self):
-        found = super().clean()
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        found = self.cleaned_data
         if not self.errors and all(found.get(name) is None for name in ("input_mtok", "output_mtok", "request_usd")):
             self.add_error("input_mtok", "Give at least one of input, output and per call.")
         return found
@@ -87,7 +90,7 @@ class PriceForm(RatesForm):
 
     def __init__(self, *args, user, **kwargs):
         super().__init__(*args, **kwargs)
-        field = self.fields["team"]
+        field = cast(forms.ModelChoiceField, self.fields["team"])
         field.queryset = teams_where(user, "price.edit")
         if not can(user, "price.edit"):
             field.required, field.empty_label = True, None
@@ -131,13 +134,14 @@ class RepricingForm(forms.Form):
 
     def __init__(self, *args, user, **kwargs):
         super().__init__(*args, **kwargs)
-        field = self.fields["team"]
+        field = cast(forms.ModelChoiceField, self.fields["team"])
         field.queryset = teams_where(user, "reprice.run")
         if not can(user, "reprice.run"):
             field.required, field.empty_label = True, None
 
-    def clean(self):
-        found = super().clean()
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        found = self.cleaned_data
         start, end = found.get("start"), found.get("end")
         if start and start >= (end or timezone.now()):
             self.add_error("start", "It must lie before the end, and not in the future.")

@@ -41,7 +41,9 @@ from usage.metrics.window import (
 
 DIMENSION_NAMES = ("team", *DIMENSIONS, "tenant")
 MAX_POINTS = 2_000
-Value = Decimal | float | int | None
+# int for counts and tokens, Decimal for USD and ratios, float for ms; None is unknown. Which one it is depends on the
+# metric's name, which no static type can say, and a union would make every reader cast.
+Value = Any
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -355,7 +357,8 @@ def _read_sums(source: _Source, sums: list[Sum], groups: dict) -> None:
 
 def _read_percentiles(source: _Source, metrics: list[Metric], groups: dict) -> None:
     """Merge the packed histograms in SQL (they are put behind each other) and read the quantiles here."""
-    parts = list(dict.fromkeys((m.value.histogram, m.value.where) for m in metrics))
+    wanted = [(m.name, m.value) for m in metrics if isinstance(m.value, Percentile)]
+    parts = list(dict.fromkeys((value.histogram, value.where) for _, value in wanted))
     columns = list(dict.fromkeys(f"{name}_histogram" for name, _ in parts))
     select = [
         f"string_agg(r.{name}_histogram, ''){f' FILTER (WHERE {where})' if where else ''}" for name, where in parts
@@ -368,9 +371,8 @@ def _read_percentiles(source: _Source, metrics: list[Metric], groups: dict) -> N
         for record in cursor:
             key, values = source.split(record)
             packed = dict(zip(parts, values, strict=True))
-            for metric in metrics:
-                value = packed[metric.value.histogram, metric.value.where]
-                groups[key][metric.name] = quantile(value, metric.value.quantile)
+            for name, value in wanted:
+                groups[key][name] = quantile(packed[value.histogram, value.where], value.quantile)
 
 
 # --- Values -----------------------------------------------------------------------------------------------------

@@ -94,6 +94,9 @@ class UsageEvent(models.Model):
         managed = False
         db_table = "usage_event"
 
+    # Set by usage.queries.events.with_series; hot tables have no foreign keys.
+    series: Series
+
     def __str__(self) -> str:
         return self.event_id
 

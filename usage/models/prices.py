@@ -8,7 +8,9 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.utils import timezone
 
-RATE = {"max_digits": 18, "decimal_places": 9, "null": True, "blank": True}
+
+def _rate(label: str) -> models.DecimalField:
+    return models.DecimalField(label, max_digits=18, decimal_places=9, null=True, blank=True)
 
 
 class Price(models.Model):
@@ -25,12 +27,12 @@ class Price(models.Model):
     model = models.CharField(max_length=200)
     region = models.CharField(max_length=100, blank=True, help_text="Empty: any region")
     tier = models.CharField(max_length=20, blank=True, help_text="Service tier such as batch or priority; empty: any")
-    input_mtok = models.DecimalField("input, USD per 1M tokens", **RATE)
-    cached_input_mtok = models.DecimalField("cached input, USD per 1M tokens", **RATE)
-    cache_write_mtok = models.DecimalField("cache write, USD per 1M tokens", **RATE)
-    output_mtok = models.DecimalField("output, USD per 1M tokens", **RATE)
-    reasoning_mtok = models.DecimalField("reasoning, USD per 1M tokens", **RATE)
-    request_usd = models.DecimalField("per call, USD", **RATE)
+    input_mtok = _rate("input, USD per 1M tokens")
+    cached_input_mtok = _rate("cached input, USD per 1M tokens")
+    cache_write_mtok = _rate("cache write, USD per 1M tokens")
+    output_mtok = _rate("output, USD per 1M tokens")
+    reasoning_mtok = _rate("reasoning, USD per 1M tokens")
+    request_usd = _rate("per call, USD")
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True, blank=True)
     note = models.CharField(max_length=300, blank=True)

@@ -139,14 +139,28 @@ class Example:
     computed: Decimal | None
 
 
+def _name(team: Team) -> str:
+    return team.name
+
+
 def unpriced_models(teams: list[Team], now: datetime) -> list[Unpriced]:
     """Models with calls without a price in these teams, most calls first."""
     by_id = {team.pk: team for team in teams}
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     parameters = {"teams": list(by_id), "first": today - timedelta(days=UNPRICED_DAYS), "today": today}
     return [
-        Unpriced(*figures, sorted((by_id[pk] for pk in seen_in), key=lambda team: team.name))
-        for *figures, seen_in in _rows(_UNPRICED, parameters)
+        Unpriced(
+            provider,
+            model,
+            calls,
+            priced,
+            used,
+            answered,
+            first,
+            last,
+            sorted(map(by_id.__getitem__, seen_in), key=_name),
+        )
+        for provider, model, calls, priced, used, answered, first, last, seen_in in _rows(_UNPRICED, parameters)
     ]
 
 

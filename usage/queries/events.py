@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -61,7 +62,7 @@ class Wanted:
         """(team, id) → series of those that match; None when all do."""
         if not self.series_filters and not self.entries_only:
             return None
-        conditions = {f"{name}__in": values for name, values in self.series_filters.items()}
+        conditions: dict[str, Any] = {f"{name}__in": values for name, values in self.series_filters.items()}
         if self.entries_only:
             conditions["entry"] = True
         found = Series.objects.filter(team_id__in=self.scope.team_ids, **conditions)
@@ -115,7 +116,7 @@ def _hours(wanted: Wanted, ids: list[int] | None, start: datetime, end: datetime
     """Hours with matches or still to be rolled up, latest first."""
     tenants = [tenant for tenant in wanted.scope.filters.get("tenant", ()) if tenant]
     by_tenant = bool(tenants) and "" not in wanted.scope.filters["tenant"]
-    parameters = {
+    parameters: dict[str, Any] = {
         "teams": list(wanted.scope.team_ids),
         "start": start.replace(minute=0, second=0, microsecond=0),
         "end": end,

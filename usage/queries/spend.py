@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -103,12 +104,13 @@ ORDERS = {
 
 def add_up(groups: list[Group]) -> Group:
     """One group of many; its effects are the sum of theirs."""
-    compared = [group for group in groups if group.before is not None]
+    before = [group.before for group in groups if group.before is not None]
+    effects = [group.effects for group in groups if group.effects is not None]
     return Group(
         (),
         sum((group.now for group in groups), Figures()),
-        sum((group.before for group in compared), Figures()) if compared else None,
-        total(group.effects for group in compared) if compared else None,
+        sum(before, Figures()) if before else None,
+        total(effects) if before else None,
     )
 
 
@@ -183,7 +185,7 @@ def _without(key: Key, place: int) -> Key:
 
 def _of_row(row: Row) -> Figures:
     values = row.values
-    return Figures(values["cost_usd"] or 0, *(values[name] for name in ADDITIVE[1:]))
+    return Figures(values["cost_usd"] or Decimal(0), *(values[name] for name in ADDITIVE[1:]))
 
 
 def _figures(parts: list[Figures]) -> Figures:

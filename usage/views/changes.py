@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import can, can_anywhere, require, visible_teams
+from accounts.access import can, can_anywhere, person_of, require, visible_teams
 from usage.changes import changes_between, record_change, remove_change
 from usage.forms.changes import ChangeForm
 from usage.models import ChangeMarker
@@ -78,7 +78,7 @@ def change_add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         require(request.user, "change.add", values["team"])
-        change, _ = record_change(actor=request.user, request=request, **values)
+        change, _ = record_change(actor=person_of(request), request=request, **values)
         messages.success(request, f"Added “{change.title}”. It is drawn on every chart of its time.")
         return redirect("change-list")
     return render(request, "usage/changes/form.html", {"form": form}, status=422 if form.errors else 200)
@@ -91,6 +91,6 @@ def change_remove(request: HttpRequest, pk: int) -> HttpResponse:
     seen = ChangeMarker.objects.filter(Q(team__in=visible_teams(request.user)) | Q(team=None))
     change = get_object_or_404(seen, pk=pk)
     require(request.user, "change.add", change.team)
-    remove_change(change, actor=request.user, request=request)
+    remove_change(change, actor=person_of(request), request=request)
     messages.success(request, f"Removed “{change.title}”.")
     return redirect("change-list")

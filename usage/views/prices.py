@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from accounts.access import can, can_anywhere, require, visible_teams
+from accounts.access import can, can_anywhere, person_of, require, visible_teams
 from accounts.models import Team
 from usage.forms.prices import PriceEditForm, PriceEndForm, PriceForm
 from usage.models import Price
@@ -77,7 +77,7 @@ def own_price(user, pk: int) -> Price:
 
 
 def author_of(request: HttpRequest) -> Author:
-    return Author(user=request.user, request=request)
+    return Author(user=person_of(request), request=request)
 
 
 def _report(form, error: ValidationError) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def _report(self, days: list[TeamDay], *, as_json: bool) -> None:
         names = dict(Team.objects.values_list("id", "slug"))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"day": day.day.isoformat(), "team": names.get(day.team_id, str(day.team_id)), "verdict": str(day.verdict)}
             | {"tiers": day.tiers, "differing": day.differing, "differences": day.differences}
             for day in days

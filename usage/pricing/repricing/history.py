@@ -7,6 +7,7 @@ service tier, and every call reported its usage. Other hours are left as they ar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -74,7 +75,13 @@ class _Sum:
 def reprice_hours(team: int, place: Cursor, end: datetime, series: dict[int, CallSeries], book: Book) -> Chunk:
     """Re-price the next hours from `place` on, in both hour tables; marks the days. In the caller's transaction."""
     with connection.cursor() as cursor:
-        parameters = {"team": team, "start": place.at, "end": end, "series": list(series), "limit": CHUNK_HOURS}
+        parameters: dict[str, Any] = {
+            "team": team,
+            "start": place.at,
+            "end": end,
+            "series": list(series),
+            "limit": CHUNK_HOURS,
+        }
         cursor.execute(_HOURS, parameters)
         hours = [bucket for (bucket,) in cursor.fetchall()]
         chunk = Chunk(cursor=None)

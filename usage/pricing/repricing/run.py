@@ -61,7 +61,7 @@ def run_repricing(job_id: int, clock: Clock = timezone.now) -> Repricing.State |
     except Exception as exc:
         _fail(job_id, attempt, exc)
         raise
-    return Repricing.objects.values_list("state", flat=True).get(pk=job_id)
+    return Repricing.State(Repricing.objects.values_list("state", flat=True).get(pk=job_id))
 
 
 def due(now: datetime) -> list[int]:
