@@ -153,3 +153,18 @@ def test_the_number_of_queries_does_not_grow_with_the_versions(cast, client, two
     with CaptureQueriesContext(connection) as many:
         get(client, path)
     assert len(many) <= len(few)
+
+
+def test_a_change_of_this_moment_is_compared_all_the_same(cast, client, two_prompts):
+    change, _ = record_change(team=cast.support, at=timezone.now(), kind="deploy", title="Now", service="api")
+    client.force_login(cast.vera)
+    assert "Deploy: Now" in get(client, f"/product/versions/?change={change.pk}", **HTMX)
+
+
+@pytest.mark.parametrize(
+    "window", ["range=1h", "range=90d", "from=2015-01-01", "from=2026-01-01T10:00&to=2026-01-01T10:01"]
+)
+@pytest.mark.parametrize("path", ["/product/", *(f"/product/{part}/" for part in PARTS), "/executive/"])
+def test_any_window_is_answered(cast, client, two_prompts, path, window):
+    client.force_login(cast.vera)
+    get(client, f"{path}?{window}")

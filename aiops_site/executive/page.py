@@ -84,23 +84,22 @@ def comparable(days: list[Day]) -> bool:
 
 
 def _reliability(scope: Scope, now: Totals, then: Totals | None, days: list[Day]) -> Reliability:
-    known = [day for day in days if day.availability is not None]
-    worst = min(known, key=lambda day: day.availability, default=None)
-    named = (f"{worst.start.astimezone(scope.zone):%-d %B}", worst.availability) if worst else None
+    known = [(day.availability, day.start) for day in days if day.availability is not None]
+    worst = min(known, default=None)
+    named = (f"{worst[1].astimezone(scope.zone):%-d %B}", worst[0]) if worst else None
     return Reliability(now.availability, then.availability if then else None, now.requests, now.errors, named)
 
 
 def _spend(scope: Scope, report: SpendReport) -> Spend:
-    total = report.total
-    start, before = (window.start.astimezone(scope.zone) for window in (report.window, report.before))
-    seen_before = bool(total.before)
+    now, before = report.total.now, report.total.before
+    names = [f"{window.start.astimezone(scope.zone):%B}" for window in (report.window, report.before) if window]
     return Spend(
-        cost=total.now.cost,
-        before=total.before.cost if seen_before else None,
-        month=f"{start:%B}",
-        month_before=f"{before:%B}",
-        driver=_driver(report, seen_before, {team.slug: team.name for team in scope.teams}),
-        unpriced=total.now.unpriced,
+        cost=now.cost,
+        before=before.cost if before else None,
+        month=names[0],
+        month_before=names[-1],
+        driver=_driver(report, bool(before), {team.slug: team.name for team in scope.teams}),
+        unpriced=now.unpriced,
     )
 
 
@@ -118,10 +117,10 @@ def _driver(report: SpendReport, compared: bool, names: dict[str, str]) -> tuple
 
 def _chart(scope: Scope, days: list[Day], before: list[Day]) -> Chart:
     """Spend by day. The period before is laid over it day by day."""
-    known = [day for day in days if day.cost is not None]
-    top = max(known, key=lambda day: day.cost, default=None)
+    known = [(day.cost, day.start) for day in days if day.cost is not None]
+    top = max(known, default=None)
     title = (
-        f"Most spent on {top.start.astimezone(scope.zone):%-d %B}: {formats.money(top.cost)}"
+        f"Most spent on {top[1].astimezone(scope.zone):%-d %B}: {formats.money(top[0])}"
         if top
         else "No known spend in this time"
     )
@@ -153,8 +152,8 @@ def _bars(scope: Scope, days: list[Day]) -> PaperBars:
         for place, day in enumerate(days)
         if day.cost and highest
     ]
-    ends = [f"{day.start.astimezone(scope.zone):%-d %b}" for day in days[:1] + days[-1:]]
-    return PaperBars(bars, *ends, formats.money(highest))
+    first, last = (f"{day.start.astimezone(scope.zone):%-d %b}" for day in (days[0], days[-1]))
+    return PaperBars(bars, first, last, formats.money(highest))
 
 
 def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:

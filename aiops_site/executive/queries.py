@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from aiops_site.executive.rules import Proxy, Slice, Value
 from usage.metrics import MetricResult
@@ -46,9 +47,15 @@ class Totals:
 def totals(scope: Scope) -> Totals:
     result = scope.query(COUNTED, group_by=SLICES)
     rows = [row.values for row in result.rows]
-    slices = [Slice(*row.key, *(row.values[name] for name in SLICED)) for row in result.rows]
+    slices = [_slice(row) for row in result.rows]
     requests, errors, successes = (sum(row[name] for row in rows) for name in ("requests", "errors", "successes"))
     return Totals(slices, requests, errors, successes, {proxy[0]: _share(rows, *proxy[:2]) for proxy in PROXIES})
+
+
+def _slice(row: MetricRow) -> Slice:
+    values: dict[str, Any] = row.values
+    team, feature, provider, cost_center = row.key
+    return Slice(team, feature, provider, cost_center, *(values[name] for name in SLICED))
 
 
 def _share(rows: list[dict], metric: str, count: str) -> tuple[Value, int]:
@@ -66,8 +73,8 @@ def proxies(now: Totals, before: Totals | None) -> list[Proxy]:
 
 
 def daily(scope: Scope) -> MetricResult:
-    """DAILY by team, in days of the viewer's zone."""
-    return scope.query(DAILY, step="day", group_by=("team",))
+    """DAILY by team, in days of the viewer's zone; in weeks where days would be too many to see."""
+    return scope.query(DAILY, step="week" if scope.step == "week" else "day", group_by=("team",))
 
 
 def by_team(scope: Scope) -> list[MetricRow]:
@@ -86,10 +93,10 @@ class Day:
 
 def days(result: MetricResult) -> list[Day]:
     """The teams' days added up, empty days too."""
-    found: dict[datetime, list[dict]] = {at: [] for at in result.buckets}
+    found: dict[datetime | None, list[dict]] = {}
     for row in result.rows:
-        found[row.at].append(row.values)
-    return [_day(at, rows) for at, rows in found.items()]
+        found.setdefault(row.at, []).append(row.values)
+    return [_day(at, found.get(at, [])) for at in result.buckets]
 
 
 def _day(at: datetime, rows: list[dict]) -> Day:

@@ -119,7 +119,7 @@ def _failing(now: list[Slice], before: list[Slice]) -> Iterable[Risk]:
         rate, count = _error_rate(group)
         old_rate, old_count = _error_rate(earlier.get(key, []))
         change = difference(old_rate, old_count, rate, count)
-        if change and min(count, old_count) >= FEWEST and rate > FAILING and change.low > 0:
+        if rate is not None and change and min(count, old_count) >= FEWEST and rate > FAILING and change.low > 0:
             team, feature = key
             fact = f"{formats.percent(rate)} of its requests fail, {formats.percent(old_rate)} in the period before."
             filters = (("feature", feature), ("status", "error"))

@@ -1,15 +1,13 @@
 """The executive view: one page, one request, one sheet of paper."""
 
-from dataclasses import replace
-
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from aiops_site.executive import page
+from aiops_site.product.window import scope_of
 from usage.models import Series
-from usage.scope import Scope
 from usage.views.spend_shown import curl
 
 DEFAULT_RANGE = "30d"
@@ -19,9 +17,7 @@ DEFAULT_RANGE = "30d"
 @require_safe
 def executive(request: HttpRequest) -> HttpResponse:
     """The page; without any event yet, the way to a first one."""
-    scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
-    if "compare" not in request.GET:
-        scope = replace(scope, compare="previous")
+    scope = scope_of(request, DEFAULT_RANGE)
     context = {"scope": scope, "default_compare": "previous"}
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
         return render(request, "aiops_site/executive/first_run.html", context | {"curl": curl(request)})

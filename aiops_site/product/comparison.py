@@ -14,7 +14,7 @@ from usage.scope import UNTAGGED, Scope
 
 SPANS = {"6h": timedelta(hours=6), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 DEFAULT_SPAN = "24h"
-DAY = timedelta(days=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 WORDS = {
     "better": ("ok", "better"),
     "worse": ("bad", "worse"),
@@ -116,31 +116,31 @@ def compare(
     """Lines of two answered metric queries, each read at its key."""
     count = "calls" if signals.by_calls(scope) else "requests"
     lines = [line(signal, results, keys) for signal in signals.compared(scope)]
-    counts = [result.value(count, key) for result, key in zip(results, keys, strict=True)]
-    return Comparison(
-        title, *sides, [line for line in lines if line.n_before or line.n_after or line.known], *counts, count, note
-    )
+    n_before, n_after = (int(result.value(count, key) or 0) for result, key in zip(results, keys, strict=True))
+    shown = [line for line in lines if line.n_before or line.n_after or line.known]
+    before, after = sides
+    return Comparison(title, before, after, shown, n_before, n_after, count, note)
 
 
 def line(signal: Signal, results: tuple[MetricResult, MetricResult], keys: tuple) -> Line:
     pairs = list(zip(results, keys, strict=True))
-    values = [result.value(signal.metric, key) for result, key in pairs]
-    counts = [result.value(signal.n, key) if signal.n else 0 for result, key in pairs]
-    return Line(signal, *values, *counts)
+    before, after = (result.value(signal.metric, key) for result, key in pairs)
+    n_before, n_after = (int(result.value(signal.n, key) or 0) if signal.n else 0 for result, key in pairs)
+    return Line(signal, before, after, n_before, n_after)
 
 
 # --- Two versions -------------------------------------------------------------------------------------------------
 def chosen(scope: Scope, versions: Versions, asked: dict[str, str]) -> tuple[Version, Version] | None:
     """The two versions asked for, else the newest two of the busiest feature that has two; None without such."""
-    feature = "" if asked.get("of") == UNTAGGED else asked.get("of", "")
     names = versions.several
-    feature = feature if feature in names else names[0] if names else None
-    if feature is None:
+    if not names:
         return None
+    wanted = "" if asked.get("of") == UNTAGGED else asked.get("of", "")
+    feature = wanted if wanted in names else names[0]
     found = {version.name: version for version in versions.of(feature)}
     *_, before, after = found.values()
-    before, after = found.get(asked.get("a", ""), before), found.get(asked.get("b", ""), after)
-    return (before, after) if before.name != after.name else None
+    pair = found.get(asked.get("a", ""), before), found.get(asked.get("b", ""), after)
+    return pair if pair[0].name != pair[1].name else (before, after)
 
 
 def of_versions(scope: Scope, by: str, before: Version, after: Version) -> Comparison:
@@ -156,7 +156,7 @@ def of_versions(scope: Scope, by: str, before: Version, after: Version) -> Compa
 # --- Around a change ----------------------------------------------------------------------------------------------
 def around(scope: Scope, change: ChangeMarker, span: str, now) -> Comparison:
     """Two metric queries: as long before the change as has passed since, at most the span, on what it touched."""
-    length = min(SPANS.get(span, SPANS[DEFAULT_SPAN]), now - change.at)
+    length = max(min(SPANS.get(span, SPANS[DEFAULT_SPAN]), now - change.at), MINUTE)
     touched = narrowed(scope, change)
     names = signals.metrics((*signals.compared(scope), Signal("requests", ""), Signal("calls", "")))
     filters = {"service": (change.service,)} if change.service and not change.feature else {}

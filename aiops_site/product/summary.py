@@ -72,7 +72,8 @@ def sample(signal: Signal, value: Value, count: int) -> str:
     text = f"of {formats.compact(count)} {signal.of}"
     if not signal.share or value is None:
         return text
-    return f"{text}, {span(wilson(value, count))}" if count >= FEWEST else f"{text}: too few"
+    interval = wilson(value, count)
+    return f"{text}, {span(interval)}" if interval and count >= FEWEST else f"{text}: too few"
 
 
 def span(interval: Interval) -> str:

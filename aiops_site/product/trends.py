@@ -19,7 +19,11 @@ METRICS = (
     "tool_failure_rate", "ttft_p50", "ttft_p95", "tokens_per_call",
 )  # fmt: skip
 # Shares of few answers jump about: buckets are wide, so that a point speaks of enough of them.
-STEPS = ((timedelta(hours=6), "5min"), (timedelta(days=2), "hour"), (timedelta(days=14), "6hour"))
+STEPS = (
+    (timedelta(hours=6), "5min"),
+    (timedelta(days=2), "hour"),
+    (timedelta(days=14), "6hour"),
+)
 
 
 class Trends:
@@ -46,7 +50,7 @@ class Trends:
         """The grey line of the compared period; none without one."""
         if not self.before:
             return []
-        shift = self.scope.start - self.earlier.start
+        shift = self.now.start - self.before.start
         points = [(at + shift, value) for at, value in self.before.points(metric)]
         name = "period before" if self.scope.compare == "previous" else "a week earlier"
         return [Series(name, points, previous=True)]
@@ -72,13 +76,14 @@ class Trends:
         return pick(known, key=lambda pair: pair[0]) if known else None
 
     def moment(self, at: datetime) -> str:
-        return f"{at.astimezone(self.scope.zone):%-d %b %H:%M}"
+        local = at.astimezone(self.scope.zone)
+        return f"{local:%-d %b}" if self.step in ("day", "week") else f"{local:%-d %b %H:%M}"
 
 
 def step_of(scope: Scope, now: datetime) -> str:
     """The bucket width of these charts, which the roll-ups must still keep."""
     length = scope.end - scope.start
-    return steps.kept(next((step for limit, step in STEPS if length <= limit), "day"), scope.start, now)
+    return steps.kept(next((step for limit, step in STEPS if length <= limit), scope.step), scope.start, now)
 
 
 def read(scope: Scope) -> list[Chart]:

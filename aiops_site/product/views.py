@@ -12,7 +12,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from aiops_site.middleware import HtmxRequest
 from aiops_site.product import changes, comparison, links, summary, trends, versions
+from aiops_site.product.window import scope_of
 from usage.changes import changes_between
 from usage.models import ChangeMarker, Series
 from usage.queries.top import top_by_cost
@@ -30,12 +32,6 @@ class Part:
     title: str
     skeleton: str
     context: Callable[[HttpRequest, Scope], dict]
-
-
-def scope_of(request: HttpRequest) -> Scope:
-    """The scope of the page, compared with the period before unless the URL says otherwise."""
-    scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
-    return scope if "compare" in request.GET else replace(scope, compare="previous")
 
 
 def _versions(request: HttpRequest, scope: Scope) -> dict:
@@ -104,7 +100,7 @@ PARTS = {
 @vary_on_headers("HX-Request")
 def product(request: HttpRequest) -> HttpResponse:
     """The page: tiles and health score, then its parts."""
-    scope = scope_of(request)
+    scope = scope_of(request, DEFAULT_RANGE)
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
         return render(request, "aiops_site/product/first_run.html", {"scope": scope, "curl": curl(request)})
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
@@ -116,11 +112,11 @@ def product(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 @vary_on_headers("HX-Request")
-def product_part(request: HttpRequest, name: str) -> HttpResponse:
+def product_part(request: HtmxRequest, name: str) -> HttpResponse:
     """One part: alone for htmx, as a page of its own without a script."""
     if name not in PARTS:
         raise Http404
-    scope = scope_of(request)
+    scope = scope_of(request, DEFAULT_RANGE)
     part = PARTS[name]
     context = {"scope": scope, "part": part} | part.context(request, scope)
     template = f"aiops_site/product/{name}.html"
