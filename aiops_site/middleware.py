@@ -5,8 +5,16 @@ from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django_htmx.middleware import HtmxDetails
 
 Directives = dict[str, Iterable[str]]
+
+
+class HtmxRequest(HttpRequest):
+    """A request as views get it behind HtmxMiddleware; true where htmx asks for a part of a page."""
+
+    htmx: HtmxDetails
+
 
 # Django 5.2 has no CSP of its own (6.0 has); one fixed policy needs no package.
 POLICY: Directives = {

@@ -73,10 +73,11 @@ Values = dict[str, dict[str, Value]]
 
 def _by(situation: Situation, dimension: str, metrics: tuple[str, ...]) -> tuple[Values, Values]:
     """Figures by value of a dimension, in the focus and as usual."""
-    return tuple(
-        {row.key[0]: row.values for row in scope.query(metrics, group_by=(dimension,)).rows}
-        for scope in (situation.focus, situation.usual)
-    )
+    return _values(situation.focus, dimension, metrics), _values(situation.usual, dimension, metrics)
+
+
+def _values(scope: Scope, dimension: str, metrics: tuple[str, ...]) -> Values:
+    return {row.key[0]: row.values for row in scope.query(metrics, group_by=(dimension,)).rows}
 
 
 def finding(failures: Values, providers: list[ProviderRow]) -> str:

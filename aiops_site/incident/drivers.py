@@ -72,18 +72,23 @@ def of_ratio(kind: Kind, dimension: str, now: Values, before: Values) -> list[Dr
     if earlier.ratio is None or not total.count:
         return []
     known = {value: before.get(value, NOTHING) for value in now}
-    usual = {v: pair.ratio if pair.count >= MIN_REQUESTS else earlier.ratio for v, pair in known.items()}
+    usual = {v: _usual(pair, earlier.ratio) for v, pair in known.items()}
     excess = {value: pair.amount - usual[value] * pair.count for value, pair in now.items()}
     scale = sum(abs(amount) for amount in excess.values())
     found = [
         Driver(
-            kind, dimension, value, pair.ratio, known[value].ratio, excess[value],
+            kind, dimension, value, pair.ratio or 0.0, known[value].ratio, excess[value],
             excess[value] / scale, pair.count / total.count,
         )
         for value, pair in now.items()
         if pair.count and scale and _matters(kind, pair, known[value], usual[value], earlier.ratio)
     ]  # fmt: skip
-    return ranked(d for d in found if abs(d.share) >= MIN_SHARE)
+    return ranked(d for d in found if abs(d.share or 0.0) >= MIN_SHARE)
+
+
+def _usual(before: Pair, overall: float) -> float:
+    """What is usual for a value: its own ratio a week earlier, that of all where it had too little traffic."""
+    return overall if before.ratio is None or before.count < MIN_REQUESTS else before.ratio
 
 
 def _matters(kind: Kind, pair: Pair, before: Pair, usual: float, overall: float) -> bool:
@@ -93,7 +98,7 @@ def _matters(kind: Kind, pair: Pair, before: Pair, usual: float, overall: float)
     if min(pair.count, before.count) < MIN_REQUESTS or not usual:
         return False
     chance = SPREAD * sqrt(1 / pair.count + 1 / before.count)
-    return abs(pair.ratio / usual - 1) >= max(MATERIAL[kind], chance)
+    return abs((pair.ratio or 0.0) / usual - 1) >= max(MATERIAL[kind], chance)
 
 
 def of_traffic(dimension: str, now: Values, before: Values) -> list[Driver]:
@@ -106,7 +111,7 @@ def of_traffic(dimension: str, now: Values, before: Values) -> list[Driver]:
         for value, (new, old) in counts.items()
         if _much_more(new, old)
     ]
-    return ranked(d for d in found if abs(d.share) >= MIN_SHARE)
+    return ranked(d for d in found if abs(d.share or 0.0) >= MIN_SHARE)
 
 
 def _much_more(new: int, old: int) -> bool:
@@ -132,4 +137,4 @@ def of_latency(
 
 def ranked(drivers: Iterable[Driver]) -> list[Driver]:
     """Those that stand out most first; of equals, the larger."""
-    return sorted(drivers, key=lambda d: (round(abs(d.share) - d.weight, 2), abs(d.excess)), reverse=True)
+    return sorted(drivers, key=lambda d: (round(abs(d.share or 0.0) - d.weight, 2), abs(d.excess)), reverse=True)

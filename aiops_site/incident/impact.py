@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from aiops_site import formats
 from aiops_site.incident import drivers, links, population, rules
-from aiops_site.incident.drivers import Driver, Name, Pair
+from aiops_site.incident.drivers import Driver, Kind, Name, Pair
 from aiops_site.incident.population import MODEL_CALLS, REQUESTS, Population
 from aiops_site.incident.situation import Situation
 from usage.measures import NARROW_DIMENSIONS
@@ -163,7 +163,13 @@ def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
     total = sum(pair.amount for pair in counted.values())
     worst = sorted(counted.items(), key=lambda item: item[1].amount, reverse=True)[:WORST]
     return [
-        Hit(named(name), int(pair.amount), pair.amount / total, pair.ratio, url(scope, dimension, name, **rules.FAILED))
+        Hit(
+            named(name),
+            int(pair.amount),
+            pair.amount / total,
+            pair.ratio or 0.0,
+            url(scope, dimension, name, **rules.FAILED),
+        )
         for name, pair in worst
         if pair.amount
     ]
@@ -179,9 +185,12 @@ def changed(dimension: Dimension, now: MetricResult, usual: MetricResult, counts
     """Drivers of one dimension: failures, tokens per call, cost and traffic."""
     new, old = values(now, dimension), values(usual, dimension)
     base = counts if counts.calls else dimension.base
+    kinds: tuple[tuple[Kind, Callable], ...] = (
+        ("failures", _failed), ("empty", _empty), ("tokens", _tokens), ("cost", _cost),
+    )  # fmt: skip
     found = [
         driver
-        for kind, pair in (("failures", _failed), ("empty", _empty), ("tokens", _tokens), ("cost", _cost))
+        for kind, pair in kinds
         for driver in drivers.of_ratio(kind, dimension.name, _pairs(new, pair, base), _pairs(old, pair, base))
     ]
     return found + drivers.of_traffic(dimension.name, _pairs(new, _failed, base), _pairs(old, _failed, base))

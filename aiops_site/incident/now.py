@@ -149,8 +149,8 @@ def silent_minutes(situation: Situation) -> float | None:
 
 def tile(name: str, label: str, signal: str | None, at: Windows, now: Values, hour: Values, usual: Values) -> Tile:
     """One headline figure. Its colour is that of the signal it stands for; ok is not coloured."""
-    reading = verdict.reading_of(rules.BY_METRIC[signal], now, usual) if signal else None
-    tone = rules.grade(rules.BY_METRIC[signal], reading) if reading else ""
+    judged = rules.BY_METRIC[signal] if signal else None
+    tone = rules.grade(judged, verdict.reading_of(judged, now, usual)) if judged else ""
     unit = UNITS[name]
     longer = formats.span_text(at.long.end - at.long.start)
     return Tile(
@@ -163,7 +163,7 @@ def tile(name: str, label: str, signal: str | None, at: Windows, now: Values, ho
         usual=usual[name] if usual["events"] else None,
         better=CATALOGUE[name].better,
         note="" if at.long.start == at.short.start else f"{longer}: {formats.figure(hour[name], unit)}",
-        url=links.evidence(at.short, **_drill(rules.BY_METRIC.get(signal or ""))),
+        url=links.evidence(at.short, **_drill(judged)),
     )
 
 
@@ -180,12 +180,13 @@ def strip(situation: Situation) -> Strip:
     cells = [Cell(start, _share_ok(list(slots)), _zoom(situation, start, width)) for start, slots in groups]
     length = max(situation.scope.end - situation.scope.start, DAY)
     span = SPANS.get(length) or formats.span_text(length)
+    error_rate = rules.BY_METRIC["error_rate"]
     return heat_strip(
         cells,
         tz=situation.scope.zone,
         label=f"Share of {population.of(situation.scope).noun} answered, {span}",
-        good=1 - rules.BY_METRIC["error_rate"].warn,
-        bad=1 - rules.BY_METRIC["error_rate"].bad,
+        good=1 - (error_rate.warn or 0),
+        bad=1 - (error_rate.bad or 0),
     )
 
 

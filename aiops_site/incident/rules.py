@@ -5,13 +5,13 @@ so that one failure among five requests at night wakes nobody.
 """
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from math import sqrt
-from typing import Literal
+from typing import Any, Literal
 
 from aiops_site import formats
 
-Value = Decimal | float | int | None
+# A figure of the metric query.
+Value = Any
 Tone = Literal["bad", "warn", "ok", ""]
 TONE_RANK = {"bad": 0, "warn": 1, "ok": 2, "": 3}
 
@@ -139,7 +139,8 @@ def grade(signal: Signal, reading: Reading) -> Tone:
     """bad, warn or ok; "" where there is no figure or too little traffic to judge it."""
     if reading.value is None or not reading.count:
         return ""
-    for tone, limit in (("bad", signal.bad), ("warn", signal.warn)):
+    limits: tuple[tuple[Tone, float | None], ...] = (("bad", signal.bad), ("warn", signal.warn))
+    for tone, limit in limits:
         if limit is not None and _passes(signal, reading, limit):
             return tone
     return "ok" if signal.kind == "share" or reading.count >= signal.needs else ""

@@ -101,10 +101,10 @@ def read_timeline(scope: Scope, now: datetime) -> Timeline:
 
 def _timeline(result: MetricResult, end: datetime, counts: Population) -> Timeline:
     totals: dict[str, dict[datetime, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    for row in result.rows:
-        _add(totals[REQUESTS], row.at, *population.counted(row.values, counts))
+    for row, at in ((row, row.at) for row in result.rows if row.at):
+        _add(totals[REQUESTS], at, *population.counted(row.values, counts))
         if row.key[0]:
-            _add(totals[row.key[0]], row.at, *population.counted(row.values, MODEL_CALLS))
+            _add(totals[row.key[0]], at, *population.counted(row.values, MODEL_CALLS))
     starts = [start for start in result.buckets if start < end]
     slots = {
         subject: [Slot(start, *by_start.get(start, (0, 0))) for start in starts] for subject, by_start in totals.items()

@@ -216,6 +216,6 @@ def expected(scope: Scope) -> list[tuple[datetime, tuple[Value, Value]]]:
         earlier = scope.between(scope.start - shift, scope.end - shift)
         result = earlier.query(("cost_per_hour",), step=steps.kept(step, earlier.start, timezone.now()))
         for row in result.rows:
-            if row.values["cost_per_hour"] is not None:
+            if row.at and row.values["cost_per_hour"] is not None:
                 seen.setdefault(row.at + shift, []).append(row.values["cost_per_hour"])
     return [(at, (min(values), max(values))) for at, values in sorted(seen.items())]

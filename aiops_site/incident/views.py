@@ -13,6 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.access import can_anywhere
 from aiops_site.incident import breakdown, cause, impact, links, markers, now, rules, trends
 from aiops_site.incident.situation import is_live, look
+from aiops_site.middleware import HtmxRequest
 from usage import rollups
 from usage.models import Series
 from usage.scope import Scope
@@ -68,7 +69,7 @@ PARTS = {
 @login_required
 @require_safe
 @vary_on_headers("HX-Request")
-def incident(request: HttpRequest) -> HttpResponse:
+def incident(request: HtmxRequest) -> HttpResponse:
     """The page; to a refresh only its first section."""
     scope = Scope.from_request(request, default_range=DEFAULT_RANGE)
     situation = look(scope)
@@ -84,7 +85,7 @@ def incident(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 @vary_on_headers("HX-Request")
-def incident_part(request: HttpRequest, name: str) -> HttpResponse:
+def incident_part(request: HtmxRequest, name: str) -> HttpResponse:
     """One part: alone for htmx, as a page of its own without a script."""
     if name not in PARTS:
         raise Http404

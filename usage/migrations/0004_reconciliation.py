@@ -6,47 +6,86 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0003_cache_table'),
-        ('usage', '0003_repricing_lease'),
+        ("accounts", "0003_cache_table"),
+        ("usage", "0003_repricing_lease"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Reconciliation',
+            name="Reconciliation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start', models.DateField()),
-                ('end', models.DateField(help_text='Exclusive')),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], default='waiting', max_length=10)),
-                ('days_done', models.PositiveIntegerField(default=0)),
-                ('days_total', models.PositiveIntegerField(default=0)),
-                ('error', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("start", models.DateField()),
+                ("end", models.DateField(help_text="Exclusive")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("days_done", models.PositiveIntegerField(default=0)),
+                ("days_total", models.PositiveIntegerField(default=0)),
+                ("error", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ReconciledDay',
+            name="ReconciledDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('verdict', models.CharField(choices=[('equal', 'Equal'), ('catching_up', 'Catching up'), ('different', 'Different')], max_length=12)),
-                ('tiers', models.JSONField(help_text='Tier → events, cost_usd (text), total_tokens')),
-                ('differences', models.JSONField(default=list, help_text="The first differing groups, with both sides' figures")),
-                ('differing', models.PositiveIntegerField(default=0, help_text='How many groups differ')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.team')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='days', to='usage.reconciliation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[("equal", "Equal"), ("catching_up", "Catching up"), ("different", "Different")],
+                        max_length=12,
+                    ),
+                ),
+                ("tiers", models.JSONField(help_text="Tier → events, cost_usd (text), total_tokens")),
+                (
+                    "differences",
+                    models.JSONField(default=list, help_text="The first differing groups, with both sides' figures"),
+                ),
+                ("differing", models.PositiveIntegerField(default=0, help_text="How many groups differ")),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.team"
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="days", to="usage.reconciliation"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-day', 'team'],
-                'constraints': [models.UniqueConstraint(fields=('run', 'team', 'day'), name='reconciled_day_once')],
+                "ordering": ["-day", "team"],
+                "constraints": [models.UniqueConstraint(fields=("run", "team", "day"), name="reconciled_day_once")],
             },
         ),
     ]

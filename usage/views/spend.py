@@ -9,6 +9,7 @@ from functools import cached_property
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -32,8 +33,8 @@ from usage.scope import FILTERS, RANGES, UNTAGGED, Scope
 from usage.views import spend_shown as shown
 
 # In the order a controller asks: who, for what, with what.
-CHOICES = ("team", "environment", "feature", "model", "provider", "tenant", "cost_center")
-CHOICES += tuple(name for name in DIMENSIONS if name not in CHOICES)
+FIRST_CHOICES = ("team", "environment", "feature", "model", "provider", "tenant", "cost_center")
+CHOICES = (*FIRST_CHOICES, *(name for name in DIMENSIONS if name not in FIRST_CHOICES))
 WITH_TENANT = NARROW_DIMENSIONS | {"team", "tenant"}
 # Where a click on a value leads: the first of these that is not yet fixed.
 PATH = ("team", "feature", "model", "prompt_version", "tenant", "endpoint", "release", "operation")
@@ -201,7 +202,7 @@ class _Echo:
 
 @login_required
 @require_safe
-def spend_csv(request: HttpRequest) -> HttpResponse:
+def spend_csv(request: HttpRequest) -> HttpResponseBase:
     """Every group of the page's breakdown with exact figures; an unknown cost is an empty cell."""
     explorer = Explorer.from_request(request)
     try:

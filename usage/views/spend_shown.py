@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -55,7 +55,7 @@ def compared_with(explorer: Explorer) -> str:
 
 def against(explorer: Explorer) -> str:
     """What a delta is against, in few words."""
-    if explorer.scope.compare == "week":
+    if explorer.scope.compare == "week" and explorer.before:
         return "vs weeks earlier" if (explorer.window.start - explorer.before.start).days > 7 else "vs a week earlier"
     return "vs month before" if explorer.month else "vs period before"
 
@@ -84,17 +84,17 @@ def _driver(explorer: Explorer, report: SpendReport) -> str:
     """The largest single cause of any group."""
     if not (moved := movers(report)):
         return ""
-    effects = moved[0].effects
+    group, effects = moved[0]
     return (
-        f"Largest cause: {explorer.group_by[0].replace('_', ' ')} {name_of(moved[0].key)},"
+        f"Largest cause: {explorer.group_by[0].replace('_', ' ')} {name_of(group.key)},"
         f" {EFFECT_NAMES[effects.largest]} ({signed(getattr(effects, effects.largest))})."
     )
 
 
-def movers(report: SpendReport) -> list[Group]:
+def movers(report: SpendReport) -> list[tuple[Group, Effects]]:
     """The groups whose spend moved for whatever cause, by their largest effect: two that cancel out matter too."""
-    moved = [group for group in report.groups if group.effects and group.effects.largest]
-    return sorted(moved, key=lambda group: (-abs(getattr(group.effects, group.effects.largest)), group.key))
+    moved = [(group, group.effects) for group in report.groups if group.effects and group.effects.largest]
+    return sorted(moved, key=lambda pair: (-abs(getattr(pair[1], pair[1].largest)), pair[0].key))
 
 
 def signed(amount: Decimal) -> str:
@@ -134,16 +134,25 @@ def _less(whole: Decimal | None, parts: list[Decimal | None]) -> Decimal | None:
     return None if whole is None else Decimal(whole) - sum((part for part in parts if part is not None), Decimal(0))
 
 
-def _axis(explorer: Explorer, over_time: MetricResult) -> dict[str, object]:
+class Axis(TypedDict):
+    """What a chart needs to know of its time axis."""
+
+    tz: tzinfo
+    step: timedelta
+    start: datetime
+    end: datetime
+
+
+def _axis(explorer: Explorer, over_time: MetricResult) -> Axis:
     step = timedelta(minutes=WIDTH[explorer.step])
     return {"tz": explorer.scope.zone, "step": step, "start": over_time.start, "end": over_time.end}
 
 
-def _bars_axis(explorer: Explorer, over_time: MetricResult) -> dict[str, object]:
+def _bars_axis(explorer: Explorer, over_time: MetricResult) -> Axis:
     """An axis with room for the halves of the first and last bar: a bar stands on the start of its step."""
     axis = _axis(explorer, over_time)
     half = axis["step"] / 2
-    return axis | {"start": axis["start"] - half, "end": over_time.buckets[-1] + half}
+    return {**axis, "start": axis["start"] - half, "end": over_time.buckets[-1] + half}
 
 
 def _unknown(over_time: MetricResult) -> list[tuple[datetime, datetime]]:
@@ -220,7 +229,7 @@ class Step:
 
 def waterfall(report: SpendReport) -> list[Step]:
     """From the spend before to the spend now, by cause."""
-    before, now, effects = report.total.before.known, report.total.now.known, report.total.effects
+    before, now, effects = (report.total.before or Figures()).known, report.total.now.known, report.total.effects
     says = {
         "volume": "more or fewer calls, new and ended uses",
         "tokens": "longer or shorter prompts and answers",
@@ -261,11 +270,11 @@ def drivers(explorer: Explorer, report: SpendReport) -> list[Driver]:
         Driver(
             name_of(group.key),
             _drill(explorer, group.key),
-            group.effects,
-            EFFECT_NAMES[group.effects.largest],
-            group.now.unknown + group.before.unknown,
+            effects,
+            EFFECT_NAMES[effects.largest],
+            group.now.unknown + (group.before or Figures()).unknown,
         )
-        for group in movers(report)[:DRIVERS]
+        for group, effects in movers(report)[:DRIVERS]
     ]
 
 
