@@ -80,8 +80,8 @@ def _batches(desk: BenchDesk, keys: list[str], events: int, name: str, into: _Se
 def _stored_since(database: Database, began: datetime) -> list[bytes]:
     """The rows of a round as COPY text in pieces of a batch each, in the order they were stored."""
     columns = ", ".join(_columns(database)).replace("team_id", f"team_id + {_OTHER_TEAMS}")
-    rows = f"SELECT {columns} FROM usage_event WHERE received_at >= '{began.isoformat()}'"
-    with database.cursor().copy(f"COPY ({rows}) TO STDOUT") as copy:
+    wanted = f"SELECT {columns} FROM usage_event WHERE received_at >= '{began.isoformat()}'"
+    with database.cursor().copy(f"COPY ({wanted}) TO STDOUT") as copy:
         rows = b"".join(map(bytes, copy)).splitlines(keepends=True)
     return [b"".join(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
 
@@ -158,7 +158,7 @@ def _insert_script(desk: BenchDesk) -> str:
     with desk.database() as database:
         columns = _columns(database)
         texts = ", ".join(f"{name}::text" for name in columns)
-        stored = database.execute(f"SELECT {texts} FROM usage_event ORDER BY received_at DESC LIMIT 1").fetchone()
+        stored = database.execute(f"SELECT {texts} FROM usage_event ORDER BY received_at DESC LIMIT 1").fetchall()[0]
     values = {
         name: "NULL" if value is None else "'" + value.replace("'", "''") + "'"
         for name, value in zip(columns, stored, strict=True)
