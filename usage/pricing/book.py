@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from threading import Lock
 
+from django.db import connection
+
 from usage.models import Price, PriceBook
 from usage.pricing.aliases import normal
 from usage.pricing.catalogue import BEGINNING, END, CatalogueModel, DatedRate, find, normal_tier
@@ -200,7 +202,11 @@ def current() -> Book:
 
 
 def _version() -> int:
-    return PriceBook.objects.filter(pk=BOOK_ID).values_list("version", flat=True).first() or 0
+    """Asked at every ingest request, so not through the ORM, which takes ten times as long to build the statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT version FROM {PriceBook._meta.db_table} WHERE id = %s", [BOOK_ID])
+        row = cursor.fetchone()
+    return row[0] if row else 0
 
 
 def _load(wanted: int) -> Book:
