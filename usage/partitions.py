@@ -107,20 +107,19 @@ def _drop_if_drained(name: str, day: date) -> bool:
     return True
 
 
-def summarise(now: datetime) -> None:
-    """Summarise the bloom indexes of the partitions being written, so that look-ups by id skip their old pages."""
-    there = existing("usage_event")
-    for day in {(now - timedelta(hours=2)).date(), now.date()} & there.keys():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT brin_summarize_new_values(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-                " JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = %s::regclass AND a.amname = 'brin'",
-                [there[day]],
-            )
+def summarise() -> None:
+    """Summarise the bloom indexes, so that look-ups by id skip their pages; costs little where nothing is new."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i"
+            " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam"
+            " WHERE a.amname = 'brin' AND i.indrelid IN"
+            " (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'usage_event'::regclass)"
+        )
 
 
 def maintain(now: datetime) -> Upkeep:
     """Everything partitions need, run by beat every few minutes."""
     made = ensure(now)
-    summarise(now)
+    summarise()
     return Upkeep(made, drop_old(now))

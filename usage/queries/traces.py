@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from usage.measures import COST_PRICED, COST_UNMETERED, COST_UNPRICED
 from usage.models import UsageEvent
-from usage.queries.events import with_series
+from usage.queries.events import id_lookup, with_id, with_series
 
 STAGES = 2_000
 TURNS = 500
@@ -79,8 +79,9 @@ def totals(events: Iterable[UsageEvent]) -> Totals:
 
 def trace(team_id: int, trace_id: str) -> Trace | None:
     """The trace of a team; None when nothing of it is kept. At most STAGES stages (`cut` says so)."""
-    found = UsageEvent.objects.filter(team_id=team_id, trace_id=trace_id).order_by("occurred_at", "event_id")
-    events = with_series(list(found[: STAGES + 1]))
+    with id_lookup():
+        found = list(with_id([team_id], "trace_id", trace_id).order_by("occurred_at", "event_id")[: STAGES + 1])
+    events = with_series(found)
     return _tree(trace_id, events[:STAGES], cut=len(events) > STAGES) if events else None
 
 
@@ -133,8 +134,10 @@ class Turn:
 def conversation(team_id: int, conversation_id: str) -> tuple[list[Turn], Totals, bool]:
     """Turns in time order, their sum, and whether the oldest were cut off (more than TURNS × 20 events)."""
     limit = TURNS * 20
-    found = UsageEvent.objects.filter(team_id=team_id, conversation_id=conversation_id)
-    events = with_series(list(found.order_by("-occurred_at", "-event_id")[: limit + 1]))
+    with id_lookup():
+        found = with_id([team_id], "conversation_id", conversation_id).order_by("-occurred_at", "-event_id")
+        events = list(found[: limit + 1])
+    events = with_series(events)
     cut, events = len(events) > limit, events[:limit]
     groups: dict[str, list[UsageEvent]] = defaultdict(list)
     for event in reversed(events):
