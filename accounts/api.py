@@ -55,7 +55,7 @@ class ApiProblem(exceptions.APIException):
 
 
 def _columns(model: type[Model]) -> list[str]:
-    return [field.column for field in model._meta.concrete_fields]
+    return [str(field.column) for field in model._meta.concrete_fields]
 
 
 def _qualified(model: type[Model]) -> str:
