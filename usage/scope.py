@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.access import get_team, visible_teams
 from accounts.models import Team
-from usage.metrics import MetricQuery, MetricResult, query
+from usage.metrics import MetricQuery, MetricResult, kept_step, query
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -82,7 +82,8 @@ class Scope:
     @property
     def step(self) -> str:
         """The default step of this window's charts."""
-        return next((step for limit, step in STEPS if self.end - self.start <= limit), "week")
+        fitting = next((step for limit, step in STEPS if self.end - self.start <= limit), "week")
+        return kept_step(fitting, self.start, timezone.now())
 
     @property
     def label(self) -> str:

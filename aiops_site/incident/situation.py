@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from django.utils import timezone
 
-from aiops_site.incident import population, spells, steps
+from aiops_site.incident import population, spells
 from aiops_site.incident.population import MODEL_CALLS, Population
 from aiops_site.incident.spells import Slot, Spell
-from usage.metrics import MetricResult
+from usage.metrics import MetricResult, kept_step
 from usage.scope import Scope
 
 DAY = timedelta(days=1)
@@ -92,7 +92,7 @@ def read_timeline(scope: Scope, now: datetime) -> Timeline:
     """The scope's window, at least 24 h of it, in slots as short as the roll-ups still allow."""
     length = max(scope.end - scope.start, DAY)
     start = scope.end - length
-    step = steps.kept(next((step for limit, step in STEPS if length <= limit), "day"), start, now)
+    step = kept_step(next((step for limit, step in STEPS if length <= limit), "day"), start, now)
     result = scope.between(start, scope.end).query(
         ("requests", "errors", "calls", "call_error_rate"), step=step, group_by=("provider",)
     )

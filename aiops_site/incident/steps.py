@@ -1,24 +1,11 @@
-"""How wide the buckets of the page are: what the roll-ups still keep, and wide enough to say something."""
+"""How wide the buckets of the page are: wide enough to say something."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.conf import settings
-
-from usage import partitions
-from usage.metrics.window import FIXED_STEPS, HOUR
+from usage.metrics.window import FIXED_STEPS
 
 FEWEST_BUCKETS = 12
 ENOUGH = 20  # requests in a bucket that make a percentile or a rate worth a point
-
-
-def kept(step: str, start: datetime, now: datetime) -> str:
-    """`step`, or the next that the roll-ups still have for a window from `start` on."""
-    width = FIXED_STEPS.get(step)
-    if width and width < HOUR and start < partitions.minute_horizon(now):
-        step, width = "hour", HOUR
-    if width and start < now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1):
-        return "day"
-    return step
 
 
 def readable(step: str, length: timedelta, requests: int) -> str:

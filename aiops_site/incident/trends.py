@@ -9,7 +9,7 @@ from aiops_site import formats
 from aiops_site.charts import Chart, Series, Threshold
 from aiops_site.incident import links, markers, population, rules, steps
 from aiops_site.incident.rules import Value
-from usage.metrics import MetricResult
+from usage.metrics import MetricResult, kept_step
 from usage.metrics.window import FIXED_STEPS
 from usage.scope import Scope
 
@@ -29,11 +29,11 @@ class Trends:
         self.total = population.figures(scope, NOW)
         self.total_before = population.figures(earlier, BOTH)
         step = steps.readable(scope.step, scope.end - scope.start, self.total["requests"])
-        self.step = steps.kept(step, scope.start, now)
+        self.step = kept_step(step, scope.start, now)
         self.shift = scope.start - earlier.start
         self.word = "in the period before" if scope.compare == "previous" else "a week earlier"
         self.now = scope.query(self._metrics(NOW), step=self.step)
-        self.before = earlier.query(self._metrics(BOTH), step=steps.kept(self.step, earlier.start, now))
+        self.before = earlier.query(self._metrics(BOTH), step=kept_step(self.step, earlier.start, now))
         self.markers = markers.on_charts(scope)
 
     def _metrics(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ def expected(scope: Scope) -> list[tuple[datetime, tuple[Value, Value]]]:
     for number in range(1, WEEKS + 1):
         shift = timedelta(weeks=weeks * number)
         earlier = scope.between(scope.start - shift, scope.end - shift)
-        result = earlier.query(("cost_per_hour",), step=steps.kept(step, earlier.start, timezone.now()))
+        result = earlier.query(("cost_per_hour",), step=kept_step(step, earlier.start, timezone.now()))
         for row in result.rows:
             if row.at and row.values["cost_per_hour"] is not None:
                 seen.setdefault(row.at + shift, []).append(row.values["cost_per_hour"])

@@ -7,10 +7,9 @@ from django.utils import timezone
 
 from aiops_site import formats
 from aiops_site.charts import Chart, Series
-from aiops_site.incident import steps
 from aiops_site.product import changes, links, signals
 from aiops_site.product.rules import Value
-from usage.metrics import MetricResult
+from usage.metrics import MetricResult, kept_step
 from usage.metrics.window import FIXED_STEPS
 from usage.scope import Scope
 
@@ -41,7 +40,7 @@ class Trends:
     def _before(self) -> MetricResult | None:
         if not self.earlier:
             return None
-        return self.earlier.query(self.metrics, step=steps.kept(self.step, self.earlier.start, timezone.now()))
+        return self.earlier.query(self.metrics, step=kept_step(self.step, self.earlier.start, timezone.now()))
 
     def line(self, name: str, metric: str, **options) -> Series:
         return Series(name, self.now.points(metric), **options)
@@ -83,7 +82,7 @@ class Trends:
 def step_of(scope: Scope, now: datetime) -> str:
     """The bucket width of these charts, which the roll-ups must still keep."""
     length = scope.end - scope.start
-    return steps.kept(next((step for limit, step in STEPS if length <= limit), scope.step), scope.start, now)
+    return kept_step(next((step for limit, step in STEPS if length <= limit), scope.step), scope.start, now)
 
 
 def read(scope: Scope) -> list[Chart]:

@@ -28,6 +28,7 @@ from usage.metrics.window import (
     FIXED_STEPS,
     HOUR,
     MINUTE,
+    SHORTEST,
     STEPS,
     Segment,
     buckets,
@@ -181,8 +182,18 @@ def _check_window(q: MetricQuery) -> None:
         raise QueryError("end", "The end of the window must be after its start.")
     if q.step is not None and q.step not in STEPS:
         raise QueryError("step", f"There is no step {q.step!r}. Known: {', '.join(STEPS)}.")
-    if q.step and (q.end - q.start) / FIXED_STEPS.get(q.step, DAY) > MAX_POINTS:
+    if q.step and (q.end - q.start) / SHORTEST[q.step] > MAX_POINTS:
         raise QueryError("step", f"That is more than {MAX_POINTS} points. Use a wider step or a shorter window.")
+
+
+def kept_step(step: str, start: datetime, now: datetime) -> str:
+    """`step`, or the next wider one that the roll-ups still have for a window from `start` on."""
+    width = FIXED_STEPS.get(step)
+    if width and width < HOUR and start < partitions.minute_horizon(now):
+        step, width = "hour", HOUR
+    if width and start < now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1):
+        return "day"
+    return step
 
 
 # --- Planning ---------------------------------------------------------------------------------------------------

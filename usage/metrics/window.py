@@ -11,6 +11,12 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FIXED_STEPS = {"minute": MINUTE, "5min": 5 * MINUTE, "15min": 15 * MINUTE, "hour": HOUR, "6hour": 6 * HOUR}
 CALENDAR_STEPS = ("day", "week", "month")
 STEPS = (*FIXED_STEPS, *CALENDAR_STEPS)
+# The shortest a step can be.
+SHORTEST = FIXED_STEPS | {
+    "day": timedelta(hours=23),
+    "week": timedelta(days=7) - HOUR,
+    "month": timedelta(days=28) - HOUR,
+}
 
 
 @dataclass(frozen=True)
