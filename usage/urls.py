@@ -4,6 +4,7 @@ from django.urls import path
 
 from usage.api.changes import ChangesView
 from usage.api.events import EventsView
+from usage.api.metrics import MetricsView, SpendView
 from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingView
 from usage.views import changes, events, prices, reconcile, repricing, spend
 
@@ -33,6 +34,8 @@ urlpatterns = [
     path("spend/csv/", spend.spend_csv, name="spend-csv"),
     # API
     path("api/v1/events", EventsView.as_view(), name="api-events"),
+    path("api/v1/metrics", MetricsView.as_view(), name="api-metrics"),
+    path("api/v1/spend", SpendView.as_view(), name="api-spend"),
     path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
     path("api/v1/prices", PricesView.as_view(), name="api-prices"),
     path("api/v1/prices/<int:pk>", PriceView.as_view(), name="api-price"),

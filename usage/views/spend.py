@@ -102,7 +102,7 @@ class Explorer:
     def drill(self, place: int, value: str) -> str:
         """The URL with the value of one dimension fixed, broken down further."""
         name, rest = self.group_by[place], self.group_by[:place] + self.group_by[place + 1 :]
-        taken = {*rest, name, *self.scope.filters, *(["team"] if self.scope.team else [])}
+        taken = {*rest, name, *self.scope.filters, *(["team"] if len(self.scope.teams) == 1 else [])}
         allowed = WITH_TENANT if "tenant" in taken else set(CHOICES)
         following = [step for step in PATH if step not in taken and step in allowed]
         by = (*rest, *following)[0] if (rest or following) else name
