@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cast import make_team
-from tests.hot_tables import TABLES
+from tests.hot_tables import empty_hot_tables
 from tests.traffic import event, record
 from usage import histogram, partitions
 from usage.actions import record_events
@@ -67,8 +67,7 @@ steps = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_of_events_corrections_and_drains_ends_equal(steps):
     """The state is emptied by hand: hypothesis runs all its examples inside one test."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {TABLES}")
+    empty_hot_tables()
     team = make_team(f"team-{timezone.now().timestamp()}".replace(".", "-"))
     now = timezone.now().replace(second=0, microsecond=0)
     sent = {age: [] for age in AGES}
