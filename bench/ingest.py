@@ -1,5 +1,6 @@
 """Rows 1 and 2: batches and single events over HTTP, each beside what PostgreSQL alone does with the same rows."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from bench import traffic
 from bench.connection import Load, send_all
 from bench.desk import BenchDesk, DeskFailed
 from bench.postgres import EVENT_COLUMNS, pgbench_rate
-from bench.processes import cpu_used
+from bench.processes import OTHERS, cpu_used
 from bench.table import Rounds, Row, ms, percentile, rate, shares, verdict
 
 BATCH, CONNECTIONS, SINGLE_CONNECTIONS = 1_000, 4, 8
@@ -29,18 +30,26 @@ class _Series:
     latencies: list[float] = field(default_factory=list)
     cpu: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    events: int = 0
 
     def add(self, load: Load, used: dict[str, float]) -> None:
         self.rates.add(load.accepted / load.seconds)
         self.latencies += load.latencies
         self.seconds += load.seconds
+        self.events += load.accepted
         self.cpu = {name: self.cpu.get(name, 0.0) + used[name] for name in used}
 
     @property
-    def per_million(self) -> str:
-        """CPU seconds per million events by part."""
-        events = self.rates.median * self.seconds / 1e6
-        return ", ".join(f"{name} {used / events:.1f}" for name, used in self.cpu.items())
+    def costs(self) -> dict[str, float]:
+        """CPU seconds per million events by part of ours."""
+        millions = self.events / 1e6
+        return {name: used / millions for name, used in self.cpu.items() if name != OTHERS}
+
+    @property
+    def cost_note(self) -> str:
+        listed = ", ".join(f"{name} {cost:.1f}" for name, cost in self.costs.items())
+        ceiling = (os.cpu_count() or 1) * 1e6 / sum(self.costs.values())
+        return f"CPU seconds per million events: {listed}; the cores to ourselves could carry at most {rate(ceiling)}."
 
 
 def checked(load: Load, expected: int) -> Load:
@@ -113,7 +122,7 @@ def _batch_row(key: str, how: str, ours: _Series, copied: Rounds, rounds: int) -
         verdict(ratio >= INGEST_GOAL, p99 < LATENCY_GOAL),
         [
             f"Cores kept busy: {shares(ours.cpu, ours.seconds)}.",
-            f"CPU seconds per million events: {ours.per_million}. Rounds: {rounds}.",
+            f"{ours.cost_note} Rounds: {rounds}.",
         ],
     )
 
@@ -140,7 +149,7 @@ def measure_singles(desk: BenchDesk, keys: list[str], events: int, rounds: int) 
             f"{ratio:.2f}",
             f"≥ {SINGLE_GOAL}",
             verdict(ratio >= SINGLE_GOAL),
-            [f"Cores kept busy: {shares(ours.cpu, ours.seconds)}. Rounds: {rounds}."],
+            [f"Cores kept busy: {shares(ours.cpu, ours.seconds)}. {ours.cost_note} Rounds: {rounds}."],
         )
     ]
 

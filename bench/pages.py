@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from html import unescape
 from time import perf_counter
@@ -9,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bench.connection import Answer, Connection, post
 from bench.desk import BenchDesk, DeskFailed
+from bench.processes import cpu_used
 from bench.table import Row, ms, percentile, verdict
 
 RATIO_GOAL, TIME_GOAL = 1.5, 0.1
@@ -77,9 +79,20 @@ class Visitor:
 
 @dataclass
 class PageTimes:
-    """Seconds of each visit by address (without query); addresses that do not exist in this version are left out."""
+    """Seconds of each visit by address (without query), and CPU seconds of web server and PostgreSQL in all visits.
+
+    Addresses that do not exist in this version are left out.
+    """
 
     times: dict[str, list[float]] = field(default_factory=dict)
+    cpu: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, seconds: float, used: dict[str, float]) -> None:
+        self.times[name].append(seconds)
+        self.cpu[name] += used["web"] + used["Postgres"]
+
+    def cpu_per_visit(self, name: str) -> float:
+        return self.cpu[name] / len(self.times[name])
 
     def p95(self, name: str) -> float:
         return percentile(self.times.get(name, []), 0.95)
@@ -104,10 +117,12 @@ def visit_pages(desk: BenchDesk, visitor: Visitor, visits: int) -> PageTimes:
     found = PageTimes({_name(address): [] for address in addresses})
     for turn in range(visits + 1):
         for address in addresses:
-            began = perf_counter()
-            answer = visitor.get(address)
+            with cpu_used(desk) as used:
+                began = perf_counter()
+                answer = visitor.get(address)
+                seconds = perf_counter() - began
             if turn:
-                found.times[_name(address)].append(perf_counter() - began)
+                found.add(_name(address), seconds, used)
             if answer.status != 200:
                 raise DeskFailed(f"{address}: {answer.status} {answer.body[:2000]!r}")
     return found
@@ -147,7 +162,7 @@ def _page_row(name: str, few: PageTimes, many: PageTimes, small: int, size: int)
         f"page {name}",
         f"Page `{name}`, 30 days, {size:,} events",
         f"{small:,} events: p50 {ms(few.p50(name))}, p95 {ms(few.p95(name))}" if ratio else "–",
-        f"p50 {ms(many.p50(name))}, p95 {ms(many.p95(name))}",
+        f"p50 {ms(many.p50(name))}, p95 {ms(many.p95(name))}; CPU {ms(many.cpu_per_visit(name))}",
         f"{ratio:.2f}" if ratio else "–",
         "p95 ≤ 1.5×, ≤ 100 ms",
         verdict(many.p95(name) <= TIME_GOAL, not ratio or ratio <= RATIO_GOAL),

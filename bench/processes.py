@@ -11,6 +11,7 @@ import psutil
 from bench.desk import WORKERS, BenchDesk
 
 _SAMPLE_SECONDS = 0.02
+OTHERS = "others"  # the part of the machine that is none of ours
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -31,17 +32,22 @@ def _cpu_seconds(pid: int) -> float:
     return total
 
 
+def _machine_seconds() -> float:
+    """CPU seconds all processes of the machine used so far."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+
+
 def cpu_by_part(desk: BenchDesk) -> dict[str, float]:
-    """CPU seconds so far: client (this process), web, postgres, workers."""
+    """CPU seconds so far of client (this process), web, Postgres and workers, and of everything else: "others"."""
     pids = desk.pids()
-    own = time.process_time()
-    workers = sum(_cpu_seconds(pid) for name, pid in pids.items() if name in WORKERS)
-    return {
-        "client": own,
+    used = {
+        "client": time.process_time(),
         "web": _cpu_seconds(pids["web"]),
         "Postgres": _cpu_seconds(pids["postgres"]),
-        "workers": workers,
+        "workers": sum(_cpu_seconds(pid) for name, pid in pids.items() if name in WORKERS),
     }
+    return used | {OTHERS: _machine_seconds() - sum(used.values())}
 
 
 @contextmanager
