@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import Team
 from aiops_site.incident.views import PARTS
 from tests.cast import make_team, make_user
 from tests.traffic import event
@@ -197,6 +198,12 @@ def test_strangers_sign_in_first(client, cast):
 def test_a_new_desk_gets_a_line_to_paste(client, cast):
     text = page(client, cast.tara)
     assert "Nothing has arrived yet" in text and "/api/v1/events" in text and "Make a key" in text
+
+
+def test_an_admin_of_a_desk_without_teams_makes_the_first(client, cast):
+    Team.objects.all().delete()
+    text = page(client, cast.ada)
+    assert "Create the first team" in text and "You are in no team" not in text
 
 
 def test_someone_without_a_team_is_told_so(client, cast):

@@ -4,7 +4,7 @@ from allauth.account.adapter import get_adapter
 from django import template
 from django.urls import reverse
 
-from accounts.access import can, can_anywhere
+from accounts.access import can, can_anywhere, visible_teams
 from accounts.models import AuditEntry
 from accounts.rules import changed_facts
 
@@ -21,6 +21,39 @@ def settings_tabs(context, current: str) -> list[tuple[str, str, bool]]:
     if can_anywhere(user, "audit.read"):
         tabs.append(("Audit log", "audit"))
     return [(name, reverse(page), page == current) for name, page in tabs]
+
+
+@register.inclusion_tag("components/empty.html", takes_context=True)
+def first_run(context, title: str, why: str, curl: str) -> dict[str, str]:
+    """What a page shows before the first event: the next step that this viewer can take."""
+    user = context["request"].user
+    if not visible_teams(user).exists():
+        return _first_team(can(user, "team.manage"))
+    if not can_anywhere(user, "api_key.manage"):
+        return {
+            "title": title,
+            "why": f"{why} An admin of your team makes a key with the scope “ingest”.",
+            "curl": curl,
+        }
+    return {
+        "title": title,
+        "why": f"{why} Replace YOUR_KEY by a key with the scope “ingest”, made in the settings of a team.",
+        "curl": curl,
+        "action_url": reverse("teams"),
+        "action_label": "Make a key",
+    }
+
+
+def _first_team(may_create: bool) -> dict[str, str]:
+    if not may_create:
+        why = "An admin of your organisation gives you a role in a team; its traffic then shows up here."
+        return {"title": "You are in no team yet", "why": why}
+    return {
+        "title": "First, a team",
+        "why": "Every event, key and figure belongs to a team. It takes a name; then make a key and send an event.",
+        "action_url": reverse("team_create"),
+        "action_label": "Create the first team",
+    }
 
 
 @register.simple_tag(takes_context=True)

@@ -10,7 +10,6 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from accounts.access import can_anywhere
 from aiops_site.incident import breakdown, cause, impact, links, markers, now, rules, trends
 from aiops_site.incident.situation import is_live, look
 from aiops_site.middleware import HtmxRequest
@@ -112,9 +111,4 @@ def _ever(scope: Scope) -> bool:
 
 def _first_run(request: HttpRequest, scope: Scope) -> dict:
     """The way to a first event: a line to paste, and where to get its key."""
-    return {
-        "scope": scope,
-        "first_curl": first_event(request),
-        "may_key": can_anywhere(request.user, "api_key.manage"),
-        "member": bool(scope.teams),
-    }
+    return {"scope": scope, "first_curl": first_event(request)}
