@@ -20,6 +20,7 @@ class Entry:
     url_name: str
     icon: str
     phone: bool = False  # one of the five of the bottom bar
+    also: tuple[str, ...] = ()  # other paths whose pages belong to this entry
 
 
 NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
@@ -42,12 +43,12 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Evidence",
         (
-            Entry("Events", "event-list", "list", phone=True),
+            Entry("Events", "event-list", "list", phone=True, also=("/traces/", "/conversations/")),
             Entry("Changes", "change-list", "flag"),
             Entry("Reconcile", "reconcile", "check"),
         ),
     ),
-    ("Desk", (Entry("API docs", "docs", "book"), Entry("Settings", "settings", "gear"))),
+    ("Desk", (Entry("Docs", "docs", "book"), Entry("Settings", "settings", "gear"))),
 )
 
 
@@ -89,8 +90,14 @@ def address(url_name: str) -> str:
 
 def current_url(path: str) -> str:
     """The entry that `path` belongs to: the longest address it starts with; the front page is only itself."""
-    urls = [address(entry.url_name) for _, entries in NAV for entry in entries]
-    return max((u for u in urls if u and (path == u if u == "/" else path.startswith(u))), key=len, default="")
+    urls = [(address(entry.url_name), entry.also) for _, entries in NAV for entry in entries]
+    found = [(start, url) for url, also in urls if url for start in (url, *also) if begins(path, start)]
+    return max(found, key=lambda pair: len(pair[0]), default=("", ""))[1]
+
+
+def begins(path: str, start: str) -> bool:
+    """Whether `path` lies below `start`; nothing but the front page lies below "/"."""
+    return path == start if start == "/" else path.startswith(start)
 
 
 def links(entries: tuple[Entry, ...], current: str) -> list[Link]:

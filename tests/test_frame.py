@@ -181,6 +181,7 @@ def test_every_icon_that_is_named_is_drawn():
 def test_the_longest_address_is_the_current_page():
     assert current_url("/prices/unpriced/") == "/prices/unpriced/"
     assert current_url("/prices/12/") == "/prices/"
+    assert current_url("/traces/support/4bf9") == current_url("/conversations/support/c1") == "/events/"
     assert current_url("/") == "/"
     assert current_url("/nowhere/") == ""
 
