@@ -96,6 +96,12 @@ def test_marker_labels_that_would_touch_keep_only_their_rule():
     assert len(layout["shapes"]) == 3
 
 
+def test_a_late_marker_label_stands_left_of_its_rule_and_keeps_clear_of_the_one_before():
+    pair = [Marker(NOON + timedelta(minutes=m), f"change {m}") for m in (47, 57)]
+    layout = chart(spend(1), markers=pair, start=NOON, end=NOON + HOUR).figure()["layout"]
+    assert [a["text"] for a in layout["annotations"]] == ["change 47"]
+
+
 @pytest.mark.parametrize(
     ("highest", "ticks"),
     [(37, [0, 10, 20, 30]), (0.0042, [0, 0.001, 0.002, 0.003, 0.004]), (5, [0, 1, 2, 3, 4, 5])],

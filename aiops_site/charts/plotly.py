@@ -268,26 +268,33 @@ def marker_rule(marker: Marker, chart: Chart) -> dict[str, Any]:
 
 
 def spaced(chart: Chart) -> list[Marker]:
-    """The markers whose labels have room: at least an eighth of the axis apart; the others keep their rule."""
+    """The markers whose labels, an eighth of the axis wide, do not touch; the others keep only their rule."""
     if not (chart.start and chart.end):
         return chart.markers
     room = (chart.end - chart.start) / 8
+    free = chart.start - room  # where the last label kept ends
     kept: list[Marker] = []
     for marker in sorted(chart.markers, key=lambda m: m.at):
-        if not kept or marker.at - kept[-1].at >= room:
+        left = marker.at - room if late(marker, chart) else marker.at
+        if left >= free:
             kept.append(marker)
+            free = left + room
     return kept
+
+
+def late(marker: Marker, chart: Chart) -> bool:
+    """Whether the label stands left of its rule, because the axis ends too soon for it."""
+    return bool(chart.start and chart.end and marker.at > chart.start + (chart.end - chart.start) * 0.85)
 
 
 def marker_label(marker: Marker, chart: Chart) -> dict[str, Any]:
     label = marker.label if len(marker.label) <= 24 else f"{marker.label[:23]}…"
-    late = chart.start and chart.end and marker.at > chart.start + (chart.end - chart.start) * 0.85
     return {
         "x": wall_clock(marker.at, chart),
         "y": 1,
         "yref": "paper",
         "yanchor": "bottom",
-        "xanchor": "right" if late else "left",
+        "xanchor": "right" if late(marker, chart) else "left",
         "text": safe(label),
         "hovertext": safe(marker.label),
         "name": marker.url,  # where a click leads; a link inside the text would need an inline style
