@@ -139,19 +139,18 @@ def spend_by(q: SpendQuery) -> SpendReport:
 
 
 def spend_over_time(q: SpendQuery, window: Window, step: str) -> MetricResult:
-    """ADDITIVE metrics and unit costs of everything by step."""
-    whole = q.metric_query(window, (), step)
-    return query(_with_unit_costs(whole))
+    """Spend and unit costs of everything by step."""
+    return query(_only(q.metric_query(window, (), step), "cost_usd", "cost_per_request", "cost_per_1k_tokens"))
 
 
 def groups_over_time(q: SpendQuery, keys: list[Key], step: str) -> MetricResult:
     """Spend by step of these groups (and of some others that share a value with them)."""
     wanted = {name: tuple({key[place] for key in keys}) for place, name in enumerate(q.group_by)}
-    return query(q.metric_query(q.window, q.group_by, step, **wanted))
+    return query(_only(q.metric_query(q.window, q.group_by, step, **wanted), "cost_usd"))
 
 
-def _with_unit_costs(q: MetricQuery) -> MetricQuery:
-    return MetricQuery(**vars(q) | {"metrics": (*q.metrics, "cost_per_request", "cost_per_1k_tokens")})
+def _only(q: MetricQuery, *metrics: str) -> MetricQuery:
+    return MetricQuery(**vars(q) | {"metrics": metrics})
 
 
 # --- Reading --------------------------------------------------------------------------------------------------------

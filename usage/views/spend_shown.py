@@ -63,7 +63,7 @@ def against(explorer: Explorer) -> str:
 def sentence(explorer: Explorer, report: SpendReport) -> str:
     """The answer first: how much, and what drove the change."""
     total, window = report.total, report.window
-    when = "this month so far" if explorer.month else dates(window.start, window.end, explorer)
+    when = "this month so far" if explorer.month else f"in {dates(window.start, window.end, explorer)}"
     if total.now.cost is None:
         return f"Spend is unknown, {when}: none of {total.now.unknown:,} calls has a price."
     text = f"{formats.money(total.now.cost)} {when}"
@@ -81,12 +81,12 @@ def _more(amount: Decimal) -> str:
 
 
 def _driver(explorer: Explorer, report: SpendReport) -> str:
-    """The largest single cause of any group."""
+    """The largest single effect of any group."""
     if not (moved := movers(report)):
         return ""
     group, effects = moved[0]
     return (
-        f"Largest cause: {explorer.group_by[0].replace('_', ' ')} {name_of(group.key)},"
+        f"Largest single effect: {explorer.group_by[0].replace('_', ' ')} {name_of(group.key)},"
         f" {EFFECT_NAMES[effects.largest]} ({signed(getattr(effects, effects.largest))})."
     )
 
