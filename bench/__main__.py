@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import traffic
 from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
 from bench.ingest import measure_batches, measure_singles
-from bench.pages import PageTimes, page_rows, signed_in, visit_pages
+from bench.pages import page_rows, visit_pages
 from bench.postgres import settings_in_force, settle
 from bench.report import machine, render
 from bench.storing import measure_memory, storage_row
@@ -60,22 +60,24 @@ def fill(desk: BenchDesk, events: int, ids: str) -> tuple[int, int]:
     return stored, size
 
 
+def make_keys(desk: BenchDesk) -> list[str]:
+    """The teams of the benchmark, and a key of each."""
+    return [desk.key(f"bench-{number}") for number in range(traffic.TEAMS)]
+
+
 def measure_pages(desk: BenchDesk, size: int, visits: int) -> list[Row]:
-    """Fill to the smallest size, look; fill to `size`, look again; storage is measured by the way."""
-    stored, raw = fill(desk, SMALLEST, "bench-few")
-    visitor = signed_in(desk)
-    few = visit_pages(desk, visitor, visits)
-    if size == SMALLEST:
-        return [*page_rows(PageTimes(), few, stored, stored), storage_row(desk, raw, stored)]
-    more, more_raw = fill(desk, size - SMALLEST, "bench-many")
-    many = visit_pages(desk, visitor, visits)
-    return [*page_rows(few, many, stored, stored + more), storage_row(desk, raw + more_raw, stored + more)]
+    """The desk filled to `size` beside a second one with the smallest size; storage is measured by the way."""
+    with running_desk() as small_desk:
+        make_keys(small_desk)
+        small, _ = fill(small_desk, SMALLEST, "bench-few")
+        stored, raw = fill(desk, size, "bench-many")
+        few, many = visit_pages([small_desk, desk], visits)
+    return [*page_rows(few, many, small, stored), storage_row(desk, raw, stored)]
 
 
 def measure(desk: BenchDesk, chosen: argparse.Namespace) -> list[Row]:
     """Rows of every part asked for."""
-    keys = [desk.key(f"bench-{number}") for number in range(traffic.TEAMS)]
-    size = chosen.size
+    keys, size = make_keys(desk), chosen.size
     parts = {
         "pages": lambda: measure_pages(desk, size, chosen.visits),
         "batches": lambda: measure_batches(desk, keys, min(size // 2, 150_000), chosen.rounds),
