@@ -12,6 +12,7 @@ import zstandard
 from tests.cast import bearer, make_key
 from tests.ingest import URL, event, send
 from usage.api import events as endpoint
+from usage.ingest.body import MAX_MEMBERS
 from usage.ingest.parse import mended
 from usage.models import UsageEvent
 
@@ -119,6 +120,29 @@ def test_a_bomb_is_413_and_names_the_limit(client, support_key, settings, encodi
     assert len(body) < 100_000
     error = problem(send(client, support_key, body, **{"Content-Encoding": encoding}), 413, "body_too_large")
     assert str(settings.INGEST_MAX_BYTES) in error["message"]
+
+
+MANY_MEMBERS = {
+    "gzip": gzip.compress(b""),
+    "zstd": zstandard.compress(b""),
+    "zstd, to be skipped": b"\x50\x2a\x4d\x18\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize(("encoding", "member"), MANY_MEMBERS.items())
+def test_a_body_of_very_many_members_is_400_at_once(client, support_key, encoding, member):
+    body = member * 200_000  # took time in the square of this: minutes
+    begun = time.monotonic()
+    answer = send(client, support_key, body, **{"Content-Encoding": encoding.split(",")[0]})
+    assert time.monotonic() - begun < 5
+    assert f"more than {MAX_MEMBERS}" in problem(answer, 400, "bad_encoding")["message"]
+
+
+def test_a_body_of_some_members_is_read_whole(client, support_key):
+    members = [gzip.compress(f'{{"event_id": "{number}"}}\n'.encode()) for number in range(100)]
+    body = b"\0\0".join(members) + b"\0"
+    answer = send(client, support_key, body, content_type=LINES, **{"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 100)
 
 
 def test_a_body_too_large_is_refused_before_it_is_read(client, support_key):

@@ -1,5 +1,6 @@
 """Reading a request body: never more than the limit, packed or not, and never more than the process can hold."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ STEP = 1 << 20
 # One zstd block is at most 128 kB and at least 4 bytes of input, so this much input gives at most 8 MB of output.
 _ZSTD_STEP = 256
 _ZSTD_WINDOW = 1 << 23
+# What follows a member is copied at its end, so input is fed in small pieces, lest many small members cost its square.
+_GZIP_STEP = 1 << 14
+# Every member or frame, however small, costs a new unpacker; a body of nothing else would hold a thread for minutes.
+MAX_MEMBERS = 10_000
+_NOT_ZERO = re.compile(rb"[^\0]")
 ENCODINGS = ("gzip", "zstd")
 
 
@@ -127,19 +133,34 @@ def _joined(pieces: Iterator[bytes], limit: int, take: Callable[[int], None]) ->
 
 def _gunzip(raw: bytes) -> Iterator[bytes]:
     """The members of a gzip file one after the other, in pieces of at most STEP bytes."""
-    while True:
+    at = 0
+    for _ in range(MAX_MEMBERS):
         unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        try:
-            yield unpacker.decompress(raw, STEP)
-            while not unpacker.eof and (piece := unpacker.decompress(unpacker.unconsumed_tail, STEP)):
-                yield piece
-        except zlib.error as exc:
-            raise _corrupt("gzip", str(exc)) from exc
+        while at < len(raw) and not unpacker.eof:
+            fed = raw[at : at + _GZIP_STEP]
+            yield from _inflated(unpacker, fed)
+            at += len(fed) - len(unpacker.unused_data)
         if not unpacker.eof:
             raise _corrupt("gzip", "it is cut off")
-        raw = unpacker.unused_data.lstrip(b"\0")
-        if not raw:
+        at = _padded(raw, at)
+        if at == len(raw):
             return
+    raise _corrupt("gzip", f"it has more than {MAX_MEMBERS} members")
+
+
+def _inflated(unpacker, fed: bytes) -> Iterator[bytes]:
+    try:
+        yield unpacker.decompress(fed, STEP)
+        while not unpacker.eof and (piece := unpacker.decompress(unpacker.unconsumed_tail, STEP)):
+            yield piece
+    except zlib.error as exc:
+        raise _corrupt("gzip", str(exc)) from exc
+
+
+def _padded(raw: bytes, at: int) -> int:
+    """Where the zeros that may follow a member end."""
+    found = _NOT_ZERO.search(raw, at)
+    return found.start() if found else len(raw)
 
 
 def _unzstd(raw: bytes, limit: int, take: Callable[[int], None]) -> bytes:
@@ -165,12 +186,15 @@ def _one_frame(raw: bytes, size: int, take: Callable[[int], None]) -> bytes:
 
 def _frames(raw: bytes) -> Iterator[bytes]:
     """The frames of a zstd body one after the other, in pieces bounded by _ZSTD_STEP."""
-    while raw:
+    at = 0
+    for _ in range(MAX_MEMBERS):
         unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-        at = 0
         while at < len(raw) and not unpacker.eof:
-            yield unpacker.decompress(raw[at : at + _ZSTD_STEP])
-            at += _ZSTD_STEP
+            fed = raw[at : at + _ZSTD_STEP]
+            yield unpacker.decompress(fed)
+            at += len(fed) - len(unpacker.unused_data)
         if not unpacker.eof:
             raise _corrupt("zstd", "it is cut off")
-        raw = unpacker.unused_data + raw[at:]
+        if at == len(raw):
+            return
+    raise _corrupt("zstd", f"it has more than {MAX_MEMBERS} frames")
