@@ -21,7 +21,12 @@ class ChangeForm(forms.ModelForm):
         fields = ["at", "kind", "title", "team", "ref", "environment", "service", "feature", "description", "url"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
         labels = {"ref": "Release, prompt version or flag", "url": "Link", "team": "Team"}
-        help_texts = {"environment": "Empty: every environment", "feature": "Empty: every feature"}
+        help_texts = {
+            "team": "Whose charts show it.",
+            "ref": "",
+            "environment": "Empty: every environment",
+            "feature": "Empty: every feature",
+        }
 
     def __init__(self, *args, user, **kwargs):
         super().__init__(*args, **kwargs)
