@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from bench import traffic
 from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
@@ -100,9 +103,16 @@ def show(rows: list[Row]) -> list[Row]:
     return rows
 
 
+def stop(signum: int, _frame: FrameType | None) -> NoReturn:
+    """End by an exception, so that the desks are stopped and their directories removed."""
+    sys.exit(128 + signum)
+
+
 def main() -> int:
     """0 when everything was measured, whatever the figures; 1 with a message when it could not be."""
     chosen, before = arguments(), os.getloadavg()
+    for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is started ignoring it
+        signal.signal(signum, stop)
     try:
         with running_desk() as desk:
             facts = [*machine(settings_in_force(desk), before), f"- Events: {traffic.source()}"]
