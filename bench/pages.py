@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from html import unescape
 from time import perf_counter
@@ -82,7 +82,7 @@ class PageTimes:
     """
 
     times: dict[str, list[float]] = field(default_factory=dict)
-    cpu: Counter[str] = field(default_factory=Counter)
+    cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def add(self, name: str, seconds: float, used: dict[str, float]) -> None:
         self.times[name].append(seconds)
