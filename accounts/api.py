@@ -6,7 +6,8 @@
 import logging
 from typing import cast
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.models import Model
 from django.http import Http404
@@ -206,6 +207,11 @@ def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
     if database_unavailable(exc):
         log.error("database unavailable: %s", exc)
         return database_problem()
+    if isinstance(exc, RecursionError):
+        return exceptions.ParseError("The body is nested too deeply.")
+    if isinstance(exc, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return ApiProblem(413, "body_too_large", f"The body is larger than {limit} bytes.", fix="Send less at once.")
     if isinstance(exc, Http404):
         return exceptions.NotFound(str(exc) or None)
     if isinstance(exc, PermissionDenied):

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "aiops_site.middleware.ContentSecurityPolicyMiddleware",
+    "aiops_site.middleware.NulFreeQueryMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -207,6 +208,20 @@ if OIDC_CLIENT_ID:
             }
         ],
     }
+
+# --- Logging ----------------------------------------------------------------------------------------------------
+# Django would mail errors to ADMINS and, outside DEBUG, write them nowhere. They belong into the process's own log.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "WARNING"},
+        # Below an error of ours these are answers of 4xx, which are the caller's business.
+        "django.request": {"level": "ERROR"},
+    },
+}
 
 # --- Cache ------------------------------------------------------------------------------------------------------
 # Holds the counters that throttle sign-in. In the database: shared by all processes, and signing in needs the

@@ -18,6 +18,7 @@ from django.utils import timezone
 from accounts.access import get_team, visible_teams
 from accounts.models import Team
 from usage.metrics import MetricQuery, MetricResult, kept_step, query
+from usage.rules.calendar import is_plausible
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -224,7 +225,7 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
         moment = datetime.fromisoformat(text.strip().replace(" 0", "+0") if "T" in text else text.strip())
     except ValueError:
         raise ValueError(f"“{text[:40]}” is not a time: write it as 2026-01-31T14:00.") from None
-    if not 2000 <= moment.year <= 2200:
+    if not is_plausible(moment):
         raise ValueError(f"“{text[:40]}” is out of range.")
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 

@@ -1,6 +1,6 @@
 """POST and GET /api/v1/changes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,10 +12,16 @@ from rest_framework.views import APIView
 from accounts.api import ApiProblem, key_of
 from usage.changes import changes_between, record_change
 from usage.models import ChangeMarker
+from usage.rules.calendar import is_plausible
 
 LISTED = 500
 WINDOW = timedelta(days=30)
 AHEAD = timedelta(days=1)
+
+
+def _plausible(moment: datetime) -> None:
+    if not is_plausible(moment):
+        raise serializers.ValidationError("The year must be from 2000 to 2200.")
 
 
 class ChangeSerializer(serializers.ModelSerializer):
@@ -28,14 +34,15 @@ class ChangeSerializer(serializers.ModelSerializer):
         fields = ["id", "at", "kind", "title", "description", "ref", "environment", "service", "feature", "url"]
 
     def validate_at(self, at):
+        _plausible(at)
         if at > timezone.now() + AHEAD:
             raise serializers.ValidationError("Send the time of the change once it is known: at most a day ahead.")
         return at
 
 
 class WindowSerializer(serializers.Serializer):
-    start = serializers.DateTimeField(required=False)
-    end = serializers.DateTimeField(required=False)
+    start = serializers.DateTimeField(required=False, validators=[_plausible])
+    end = serializers.DateTimeField(required=False, validators=[_plausible])
 
 
 class ChangesView(APIView):

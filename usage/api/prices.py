@@ -130,7 +130,10 @@ class PricesView(TeamScopeView):
     )
     def get(self, request: Request) -> Response:
         prices = Price.objects.filter(Q(team=key_of(request).team) | Q(team=None)).select_related("team")
-        if model := request.query_params.get("model"):
+        model = request.query_params.get("model", "")
+        if "\0" in model:  # no price has one, and PostgreSQL refuses to look for it
+            prices = prices.none()
+        elif model:
             prices = prices.filter(model=model.strip().lower())
         return Response(PriceSerializer(prices, many=True).data)
 

@@ -1,5 +1,6 @@
 """Forms of the price pages. Times are in the viewer's zone."""
 
+from datetime import datetime
 from typing import Any, cast
 
 from django import forms
@@ -8,6 +9,7 @@ from django.utils import timezone
 from accounts.access import can, teams_where
 from accounts.models import Team
 from usage.pricing.actions import RATES, Rates
+from usage.rules.calendar import is_plausible
 
 RATE_LABELS = {
     "input_mtok": ("Input", "USD per 1M tokens"),
@@ -20,12 +22,17 @@ RATE_LABELS = {
 TIERS = [("", "Any"), ("batch", "Batch"), ("flex", "Flex"), ("priority", "Priority"), ("fast", "Fast")]
 
 
+def _plausible(moment: datetime) -> None:
+    if not is_plausible(moment):
+        raise forms.ValidationError("The year must be from 2000 to 2200.")
+
+
 class MomentField(forms.DateTimeField):
     """A date and time to the minute, drawn by the browser's own picker."""
 
     def __init__(self, **kwargs):
         widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(widget=widget, **kwargs)
+        super().__init__(widget=widget, validators=[_plausible], **kwargs)
 
 
 def _rate_field(name: str) -> forms.DecimalField:

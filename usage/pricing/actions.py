@@ -15,6 +15,7 @@ from usage.models import ChangeMarker, Price
 from usage.pricing.aliases import normal
 from usage.pricing.book import BOOK_ID
 from usage.pricing.catalogue import normal_tier
+from usage.rules.calendar import is_plausible
 
 RATES = ("input_mtok", "cached_input_mtok", "cache_write_mtok", "output_mtok", "reasoning_mtok", "request_usd")
 
@@ -209,6 +210,9 @@ def _check(price: Price) -> None:
     for name in RATES:
         if (value := getattr(price, name)) is not None and value < 0:
             problems[name] = "A price is 0 or more."
+    for name in ("valid_from", "valid_to"):
+        if (moment := getattr(price, name)) is not None and not is_plausible(moment):
+            problems[name] = "The year must be from 2000 to 2200."
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         problems["valid_to"] = "It must be after the start."
     if problems:

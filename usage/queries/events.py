@@ -199,6 +199,8 @@ def with_id(team_ids: Iterable[int], name: str, value: str) -> QuerySet[UsageEve
     The team is compared as an expression: as a column it would draw the planner to the primary key, which leads with
     the team and knows nothing of the id.
     """
+    if "\0" in value:  # no id has one, and PostgreSQL refuses to look for it
+        return UsageEvent.objects.none()
     owner = ExpressionWrapper(F("team_id") + 0, output_field=BigIntegerField())
     return UsageEvent.objects.annotate(owner=owner).filter(owner__in=list(team_ids), **{name: value})
 

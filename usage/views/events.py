@@ -1,6 +1,6 @@
 """Events, traces and conversations: the evidence behind every number."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
@@ -151,8 +151,8 @@ def event_detail(request: HttpRequest, team: str) -> HttpResponse:
     owner = get_team(request.user, team)
     require(request.user, "events.read", owner)
     try:
-        at = datetime.fromisoformat(request.GET.get("at", "").replace(" ", "+"))
-    except ValueError:
+        at = datetime.fromisoformat(request.GET.get("at", "").replace(" ", "+")).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Http404 from None
     event = UsageEvent.objects.filter(team_id=owner.id, occurred_at=at, event_id=request.GET.get("id", "")).first()
     if event is None:

@@ -21,6 +21,7 @@ from usage.pricing.actions import RATES, Author, add_price, edit_price, end_pric
 from usage.pricing.book import Book, current
 from usage.pricing.catalogue import CATALOGUE_VERSION, search
 from usage.pricing.shown import ShownSource, listing, rate_lines, shown_source
+from usage.rules.calendar import is_plausible
 from usage.scope import Scope
 
 CATALOGUE_LIMIT = 40
@@ -117,10 +118,12 @@ def _prefilled(request: HttpRequest) -> dict[str, object]:
 
 
 def parse_moment(text: str | None) -> datetime | None:
-    """An ISO time, in the viewer's zone where it names none; None when it is not one."""
+    """An ISO time, in the viewer's zone where it names none; None when it is not a plausible one."""
     try:
         moment = parse_datetime(text or "")
     except ValueError:
+        return None
+    if moment and not is_plausible(moment):
         return None
     return timezone.make_aware(moment) if moment and timezone.is_naive(moment) else moment
 

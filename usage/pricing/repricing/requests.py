@@ -12,6 +12,7 @@ from usage.models import Repricing
 from usage.pricing.actions import Author
 from usage.pricing.aliases import normal
 from usage.pricing.repricing.estimate import count_calls
+from usage.rules.calendar import is_plausible
 
 # Events may be stamped a few minutes ahead of our clock.
 AHEAD = timedelta(minutes=10)
@@ -27,6 +28,8 @@ def request_repricing(
     """
     now = timezone.now()
     end = min(end, now + AHEAD) if end else now + AHEAD
+    if not is_plausible(start):
+        raise ValidationError({"start": "The year must be from 2000 to 2200."})
     if start >= end:
         raise ValidationError({"start": "The start must lie before the end, and not in the future."})
     wanted = {"team": team, "provider": normal(provider), "model": normal(model), "start": start}
