@@ -267,3 +267,20 @@ def test_a_chunked_body_is_read_where_the_server_ends_it(client, support_key, se
     assert post(json.dumps(event()).encode()).json()["accepted"] == 1
     settings.INGEST_MAX_BYTES = 50
     assert post(json.dumps(event()).encode()).status_code == 413
+
+
+def test_chunks_that_cannot_be_read_are_400(client, support_key):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise EOFError("the chunk has no size")
+
+    answer = client.generic(
+        "POST",
+        URL,
+        b"",
+        content_type="application/json",
+        headers=bearer(support_key) | {"Transfer-Encoding": "chunked"},
+        **{"wsgi.input": Broken(), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+    problem(answer, 400, "body_cut_off")
+    assert endpoint.budget.held == 0

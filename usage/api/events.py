@@ -81,12 +81,28 @@ def _source(request: Request) -> tuple[Stream, int | None]:
     """Where to read the body, and its length (None: chunked, which Django itself would read as empty)."""
     environ = request.META
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower() and environ.get("wsgi.input_terminated"):
-        return environ["wsgi.input"], None
+        return Chunks(environ["wsgi.input"]), None
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError as exc:
         raise BodyRefused(400, "bad_length", "Content-Length is not a number.", "Send the length in bytes.") from exc
     return request._request, length
+
+
+class Chunks:
+    """A chunked body as the web server reads it."""
+
+    def __init__(self, source: Stream) -> None:
+        self.source = source
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes. Raises BodyRefused (400) where the chunks are broken or the client is gone."""
+        try:
+            return self.source.read(size)
+        except Exception as exc:  # WSGI names no error for this, so every server has its own
+            raise BodyRefused(
+                400, "body_cut_off", "The chunks of the body cannot be read to their end.", "Send it again.", None
+            ) from exc
 
 
 def _overloaded() -> ApiProblem:
