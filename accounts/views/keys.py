@@ -38,7 +38,7 @@ def curl_lines(api: str, text: str, environment: str) -> dict[str, str]:
             f"curl -i {api}/events -H 'Authorization: Bearer {text}' "
             f"-H 'Content-Type: application/json' -d '{json.dumps(sample_event(environment))}'"
         ),
-        "curl_read": f"curl '{api}/metrics?metrics=requests&range=1h' -H 'Authorization: Bearer {text}'",
+        "curl_read": f"curl '{api}/metrics?metric=requests' -H 'Authorization: Bearer {text}'",
     }
 
 
