@@ -110,6 +110,14 @@ def test_a_trace_shows_every_round_in_tree_order_with_known_and_unknown_cost(ver
     assert "4 documents" in page
 
 
+@pytest.mark.parametrize("days", [0, 9, "nonsense"], ids=["near", "far off", "nonsense"])
+def test_a_trace_is_found_whatever_time_its_link_names(vera, cast, days):
+    at = timezone.now() - timedelta(minutes=5)
+    record_trace(cast.support, at)
+    named = days if isinstance(days, str) else (at - timedelta(days=days)).isoformat()
+    assert len(vera.get("/traces/support/trace-1", {"at": named}).context["stages"]) == 5
+
+
 def test_a_trace_whose_spans_point_in_a_circle_is_still_shown_whole(vera, cast):
     at = timezone.now() - timedelta(minutes=1)
     circle = [event(at, trace_id="t", span_id=a, parent_span_id=b) for a, b in (("x", "y"), ("y", "x"), ("z", "z"))]

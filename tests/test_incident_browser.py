@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
-from tests.test_incident_page import MINUTE, OUTAGE, WEEK, now, store, traffic
+from tests.test_incident_page import MINUTE, OUTAGE, now, store, traffic, week_before
 from tests.traffic import event
 from usage.actions import record_events
 from usage.rollups import drain
@@ -19,7 +19,7 @@ def desk(cast, live_server, page, sign_in):
     start = now() - 90 * MINUTE
     store(
         cast.support,
-        traffic(cast.support, start - WEEK, 90),
+        week_before(cast.support, start, 90),
         traffic(cast.support, start, 60),
         traffic(cast.support, start + timedelta(hours=1), 30, **OUTAGE),
     )

@@ -48,6 +48,11 @@ def traffic(team, start: datetime, minutes: int, every_minute: int = 4, **fields
     return made
 
 
+def week_before(team, start: datetime, minutes: int) -> list[dict]:
+    """The same a week earlier, and for hours around: what is usual is read over more than the window itself."""
+    return traffic(team, start - WEEK - 180 * MINUTE, minutes + 360)
+
+
 def store(team, *batches: list[dict]) -> None:
     partitions.ensure(timezone.now())
     for events in batches:
@@ -63,7 +68,7 @@ def outage(cast):
     failing, before = at - 30 * MINUTE, at - 120 * MINUTE
     store(
         cast.support,
-        traffic(cast.support, before - WEEK, 120),
+        week_before(cast.support, before, 120),
         traffic(cast.support, before, 90),
         traffic(cast.support, failing, 30, **OUTAGE),
     )
@@ -74,7 +79,7 @@ def outage(cast):
 def calm(cast):
     """Team support: an hour like the same a week earlier."""
     start = now() - 60 * MINUTE
-    store(cast.support, traffic(cast.support, start - WEEK, 60), traffic(cast.support, start, 60))
+    store(cast.support, week_before(cast.support, start, 60), traffic(cast.support, start, 60))
 
 
 def text_of(response) -> str:
@@ -128,7 +133,7 @@ def test_empty_retrieval_is_told_though_requests_succeed(client, cast):
     found = {"operation": "retrieval", "feature": "answers", "documents": 5, "provider": None, "model": None}
     search = [event(start - WEEK + n * MINUTE, **found) for n in range(60)]
     empty = [event(start + n * MINUTE, **found | {"documents": 0 if n % 2 else 5}) for n in range(60)]
-    store(cast.support, traffic(cast.support, start - WEEK, 60), traffic(cast.support, start, 60), search, empty)
+    store(cast.support, week_before(cast.support, start, 60), traffic(cast.support, start, 60), search, empty)
     text = page(client, cast.olu)
     assert re.search(r"Degraded: empty retrieval\. .* \d\d % of \d\d retrievals find nothing \(usually 0\.0 %\)", text)
     assert re.search(
@@ -156,7 +161,7 @@ def test_a_past_outage_is_told_in_its_window(client, cast):
     end = now() - timedelta(days=2)
     store(
         cast.support,
-        traffic(cast.support, end - WEEK - 180 * MINUTE, 180),
+        week_before(cast.support, end - 180 * MINUTE, 180),
         traffic(cast.support, end - 180 * MINUTE, 60),
         traffic(cast.support, end - 120 * MINUTE, 40, **OUTAGE),
         traffic(cast.support, end - 80 * MINUTE, 80),
@@ -218,7 +223,7 @@ def test_little_traffic_is_not_called_healthy(client, cast):
 
 def test_silence_is_told(client, cast):
     start = now() - 100 * MINUTE
-    store(cast.support, traffic(cast.support, start - WEEK, 100), traffic(cast.support, start, 70))
+    store(cast.support, week_before(cast.support, start, 100), traffic(cast.support, start, 70))
     text = page(client, cast.olu)
     assert re.search(r"No events for [23]\d min\. Nothing has arrived, where \d+ requests an hour are usual", text), (
         text

@@ -53,8 +53,13 @@ COMMON = [
 class Parameters:
     """The query string of a request, read with messages that say what to write instead."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *own: str) -> None:
+        """`own`: the names this endpoint knows besides COMMON; a typo must not answer another question."""
         self.get = request.query_params
+        known = (*own, *(parameter.name for parameter in COMMON))
+        for name in self.get:
+            if name not in known:
+                raise _bad(name, f"There is no parameter {name!r}.", f"Known: {', '.join(known)}.")
         key = key_of(request)
         self.team, self.environment = key.team, key.environment
         self.now = timezone.now()
@@ -167,6 +172,7 @@ class MetricsView(APIView):
 
     @extend_schema(
         operation_id="metrics",
+        summary="Read metrics",
         tags=["figures"],
         description="Metrics by any breakdown, filter, window and step. USD are decimal text; null is unknown (with "
         "the number of calls of unknown cost beside it) or a rate of nothing.",
@@ -179,7 +185,7 @@ class MetricsView(APIView):
         responses={200: ANSWER} | ERRORS,
     )
     def get(self, request: Request) -> Response:
-        parameters = Parameters(request)
+        parameters = Parameters(request, "metric", "step", "order")
         try:
             return Response(_metrics(parameters))
         except QueryError as error:
@@ -281,6 +287,7 @@ class SpendView(APIView):
 
     @extend_schema(
         operation_id="spend",
+        summary="Read spend",
         tags=["figures"],
         description="The figures of the spend page: rows, `rest` (groups beyond the limit) and `total` add up exactly. "
         "With compare, `effects` splits each change into volume, tokens per call, and price with mix, in USD.",
@@ -288,7 +295,7 @@ class SpendView(APIView):
         responses={200: ANSWER} | ERRORS,
     )
     def get(self, request: Request) -> Response:
-        parameters = Parameters(request)
+        parameters = Parameters(request, "order")
         try:
             report = spend_by(_spend_query(parameters))
         except QueryError as error:

@@ -131,7 +131,9 @@ def event_url(team: Team, event: UsageEvent) -> str:
 
 
 def trace_url(team: Team, event: UsageEvent) -> str:
-    return reverse("trace", args=[team.slug, event.trace_id]) if event.trace_id else ""
+    if not event.trace_id:
+        return ""
+    return f"{reverse('trace', args=[team.slug, event.trace_id])}?{urlencode({'at': event.occurred_at.isoformat()})}"
 
 
 def first_event(request: HttpRequest) -> str:
@@ -150,10 +152,9 @@ def event_detail(request: HttpRequest, team: str) -> HttpResponse:
     """Every field of one event (?at=&id=)."""
     owner = get_team(request.user, team)
     require(request.user, "events.read", owner)
-    try:
-        at = datetime.fromisoformat(request.GET.get("at", "").replace(" ", "+")).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Http404 from None
+    at = _moment(request)
+    if at is None:
+        raise Http404
     event = UsageEvent.objects.filter(team_id=owner.id, occurred_at=at, event_id=request.GET.get("id", "")).first()
     if event is None:
         raise Http404
@@ -172,6 +173,15 @@ def event_detail(request: HttpRequest, team: str) -> HttpResponse:
     return render(request, "usage/events/detail.html", context)
 
 
+def _moment(request: HttpRequest) -> datetime | None:
+    """?at= as UTC, where it is a time this desk could hold."""
+    try:
+        at = datetime.fromisoformat(request.GET.get("at", "").replace(" ", "+")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return at if 2000 <= at.year <= 2200 else None
+
+
 def _same(team: Team, name: str, value: str, at: datetime) -> str:
     """Events with the same value in the same hour."""
     hour = at.replace(minute=0, second=0, microsecond=0)
@@ -182,10 +192,10 @@ def _same(team: Team, name: str, value: str, at: datetime) -> str:
 @login_required
 @require_safe
 def trace_detail(request: HttpRequest, team: str, trace_id: str) -> HttpResponse:
-    """A trace as a waterfall of its stages."""
+    """A trace as a waterfall of its stages; ?at= says where in time to look first."""
     owner = get_team(request.user, team)
     require(request.user, "events.read", owner)
-    found = traces.trace(owner.id, trace_id)
+    found = traces.trace(owner.id, trace_id, _moment(request))
     if found is None:
         raise Http404
     context = {
