@@ -4,7 +4,6 @@ Each day is compared in one snapshot. A difference where a mark still waits is "
 to it yet. Any other difference is wrong, and is what this is for.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -189,11 +188,3 @@ def _store(reconciliation: Reconciliation, team_days: list[TeamDay]) -> None:
 def _finish(reconciliation: Reconciliation, state: str, error: str = "") -> None:
     reconciliation.state, reconciliation.error, reconciliation.finished_at = state, error, timezone.now()
     reconciliation.save(update_fields=["state", "error", "finished_at"])
-
-
-def summary(team_days: list[TeamDay]) -> dict[str, int]:
-    """How many team days got each verdict."""
-    verdicts: dict[str, int] = defaultdict(int)
-    for team_day in team_days:
-        verdicts[str(team_day.verdict)] += 1
-    return dict(verdicts)

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from aiops_site.executive import page
 from aiops_site.product.window import scope_of
 from usage.models import Series
-from usage.views.spend_shown import curl
+from usage.views.events import first_event
 
 DEFAULT_RANGE = "30d"
 
@@ -20,5 +20,5 @@ def executive(request: HttpRequest) -> HttpResponse:
     scope = scope_of(request, DEFAULT_RANGE)
     context = {"scope": scope, "default_compare": "previous"}
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
-        return render(request, "aiops_site/executive/first_run.html", context | {"curl": curl(request)})
+        return render(request, "aiops_site/executive/first_run.html", context | {"curl": first_event(request)})
     return render(request, "aiops_site/executive/page.html", context | {"page": page.read(scope)})

@@ -19,7 +19,7 @@ from usage.changes import changes_between
 from usage.models import ChangeMarker, Series
 from usage.queries.top import top_by_cost
 from usage.scope import UNTAGGED, Scope
-from usage.views.spend_shown import curl
+from usage.views.events import first_event
 
 DEFAULT_RANGE = "7d"
 TOP_WINDOW = timedelta(hours=24)
@@ -102,7 +102,7 @@ def product(request: HttpRequest) -> HttpResponse:
     """The page: tiles and health score, then its parts."""
     scope = scope_of(request, DEFAULT_RANGE)
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
-        return render(request, "aiops_site/product/first_run.html", {"scope": scope, "curl": curl(request)})
+        return render(request, "aiops_site/product/first_run.html", {"scope": scope, "curl": first_event(request)})
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
     context = {"scope": scope, "default_compare": "previous", "parts": parts}
     context |= {"summary": summary.read(scope), "health": summary.read_health(scope)}

@@ -35,7 +35,6 @@ def reconcile_page(request: HttpRequest, run_id: int | None = None) -> HttpRespo
         "runs": Reconciliation.objects.all()[:RUNS_SHOWN],
         "lag": lag_seconds(),
         "busy": run is not None and run.state in ("waiting", "running"),
-        "raw_days": settings.RAW_RETENTION_DAYS,
     }
     return render(request, "usage/reconcile.html", context)
 

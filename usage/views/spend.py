@@ -31,6 +31,7 @@ from usage.queries.spend import (
 from usage.rules.spend import Window, month_before, month_so_far, step_for, steps_earlier, weeks_earlier, whole_steps
 from usage.scope import FILTERS, RANGES, UNTAGGED, Scope
 from usage.views import spend_shown as shown
+from usage.views.events import first_event
 
 # In the order a controller asks: who, for what, with what.
 FIRST_CHOICES = ("team", "environment", "feature", "model", "provider", "tenant", "cost_center")
@@ -152,7 +153,7 @@ def spend(request: HttpRequest) -> HttpResponse:
         "form_hidden": [pair for pair in explorer.scope.parameters if pair[0] not in ("by", "then", "sort", "rows")],
     }
     if not Series.objects.filter(team_id__in=explorer.scope.team_ids).exists():
-        return render(request, "usage/spend/first_run.html", context | {"curl": shown.curl(request)})
+        return render(request, "usage/spend/first_run.html", context | {"curl": first_event(request)})
     try:
         return render(request, "usage/spend/page.html", context | _figures(explorer))
     except QueryError as refused:

@@ -7,9 +7,6 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypedDict
 
-from django.http import HttpRequest
-from django.utils import timezone
-
 from aiops_site import formats
 from aiops_site.charts import Chart, Marker, Series, sparkline
 from aiops_site.charts.strips import Spark
@@ -348,14 +345,3 @@ def events_url(explorer: Explorer, names: tuple[str, ...], key: tuple[str, ...])
     window = {"from": explorer.window.start, "to": explorer.window.end}
     own = {"by": None, "then": None, "sort": None, "rows": None, "compare": None}
     return scope.url("/events/", **window, **own, **values)
-
-
-def curl(request: HttpRequest) -> str:
-    """A first event that costs something, ready to paste."""
-    address = request.build_absolute_uri("/api/v1/events")
-    moment = timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    return (
-        f"curl {address} -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' -d '"
-        f'{{"event_id": "first-1", "occurred_at": "{moment}", "feature": "try-out", "provider": "openai",'
-        ' "model": "gpt-4o-mini", "input_tokens": 900, "output_tokens": 120, "latency_ms": 850}\''
-    )
