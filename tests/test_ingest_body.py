@@ -129,11 +129,11 @@ MANY_MEMBERS = {
 }
 
 
-@pytest.mark.parametrize(("encoding", "member"), MANY_MEMBERS.items())
-def test_a_body_of_very_many_members_is_400_at_once(client, support_key, encoding, member):
-    body = member * 200_000  # took time in the square of this: minutes
+@pytest.mark.parametrize("kind", MANY_MEMBERS)
+def test_a_body_of_very_many_members_is_400_at_once(client, support_key, kind):
+    encoding, body = kind.split(",")[0], MANY_MEMBERS[kind] * 200_000  # took time in the square of this: minutes
     begun = time.monotonic()
-    answer = send(client, support_key, body, **{"Content-Encoding": encoding.split(",")[0]})
+    answer = send(client, support_key, body, **{"Content-Encoding": encoding})
     assert time.monotonic() - begun < 5
     assert f"more than {MAX_MEMBERS}" in problem(answer, 400, "bad_encoding")["message"]
 
