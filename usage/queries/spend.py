@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 
 from usage.metrics import MetricQuery, MetricResult, Row, query
-from usage.metrics.query import UTC_ZONE
+from usage.metrics.asked import UTC_ZONE
 from usage.rules.effects import Effects, Usage, split, total
 from usage.rules.spend import Figures, Window
 
