@@ -26,6 +26,9 @@ CAPABILITIES = {
     "change.add": Capability("add change markers", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "price.edit": Capability("edit prices", frozenset({FINANCE, ADMIN})),
     "reprice.run": Capability("re-price history", frozenset({FINANCE, ADMIN})),
+    "budget.edit": Capability("edit budgets", frozenset({FINANCE, ADMIN})),
+    "budget.approve": Capability("approve large budget changes", frozenset({APPROVER, FINANCE, ADMIN})),
+    "control.set": Capability("set modes, switches and limits", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "api_key.manage": Capability("make and revoke API keys", frozenset({MAINTAINER, ADMIN})),
     "team.manage": Capability("create and edit teams", frozenset({ADMIN})),
     "member.manage": Capability("manage members and roles", frozenset({ADMIN})),
@@ -35,7 +38,7 @@ CAPABILITIES = {
 
 ROLE_HELP = {
     VIEWER: "sees every page of the team",
-    OPERATOR: "viewer, and adds change markers and works incidents",
+    OPERATOR: "viewer, and adds change markers, sets modes and switches, works incidents",
     MAINTAINER: "operator, and makes and revokes API keys",
     APPROVER: "operator, and approves releases and large budgets",
     FINANCE: "viewer, and edits prices and budgets, re-prices history",

@@ -59,6 +59,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "accounts",
     "usage",
+    "incidents",
+    "budgets",
     "aiops_site",
 ]
 

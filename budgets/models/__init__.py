@@ -1,0 +1,3 @@
+from budgets.models.budgets import Budget, BudgetRevision, Grant, PendingChange, Threshold
+
+__all__ = ["Budget", "BudgetRevision", "Grant", "PendingChange", "Threshold"]

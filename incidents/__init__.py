@@ -1,0 +1,1 @@
+"""The incidents room: alerts, and the controls that the guard obeys."""
