@@ -44,13 +44,9 @@ def raise_alert(
     """
     if not runbook:
         raise ValueError("An alert needs the runbook section that says what to do.")
-    values: dict[str, object] = {
-        "kind": source_kind,
-        "key": source_key,
-        "team": team.pk if team else None,
-        "severity": severity,
-    }
-    values |= {"route": route, "title": title[:200], "detail": detail, "url": url, "runbook": runbook, "at": at}
+    values: dict[str, Any] = {"kind": source_kind, "key": source_key, "team": team.pk if team else None}
+    values |= {"severity": severity, "route": route, "title": title[:200], "detail": detail, "url": url}
+    values |= {"runbook": runbook, "at": at}
     with connection.cursor() as cursor:
         cursor.execute(_RAISE, values | {"labels": json.dumps(labels or {})})
         return Alert.objects.get(pk=cursor.fetchone()[0])

@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                     "anchor",
                     models.PositiveSmallIntegerField(
                         default=1,
-                        help_text="Where a period begins: weekday 1 (Monday) to 7 for a week, day 1 to 28 for a month, month 1 to 3 of the first quarter for a quarter; 1 otherwise",
+                        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of a week, month or quarter",
                     ),
                 ),
                 (

@@ -39,8 +39,7 @@ class Budget(CallScope):
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name; periods begin at its midnight")
     anchor = models.PositiveSmallIntegerField(
         default=1,
-        help_text="Where a period begins: weekday 1 (Monday) to 7 for a week, day 1 to 28 for a month, month 1 to 3 of"
-        " the first quarter for a quarter; 1 otherwise",
+        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of a week, month or quarter",
     )
     unit = models.CharField(max_length=8, choices=Unit.choices, default=Unit.USD)
     limit = _amount()
