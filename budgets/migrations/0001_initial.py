@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                     "anchor",
                     models.PositiveSmallIntegerField(
                         default=1,
-                        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of a week, month or quarter",
+                        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of the period",
                     ),
                 ),
                 (

@@ -39,7 +39,7 @@ class Budget(CallScope):
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name; periods begin at its midnight")
     anchor = models.PositiveSmallIntegerField(
         default=1,
-        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of a week, month or quarter",
+        help_text="First weekday (1 Monday … 7), day (1 … 28) or month (1 … 3) of the period",
     )
     unit = models.CharField(max_length=8, choices=Unit.choices, default=Unit.USD)
     limit = _amount()
