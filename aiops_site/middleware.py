@@ -4,6 +4,8 @@ import zoneinfo
 from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import is_valid_path
 from django.utils import timezone
 from django_htmx.middleware import HtmxDetails
 
@@ -85,6 +87,29 @@ class NulFreeQueryMiddleware:
             query = query.replace("%00", "")
             request.META["QUERY_STRING"] = query
         return self.get_response(request)
+
+
+class MethodNotAllowedMiddleware:
+    """Gives a refused method a page with a way back: the same address if it can be opened, else the nearest above."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code != 405 or response.streaming or response.content:
+            return response
+        opens = "GET" in response["Allow"]
+        back = request.path if opens else page_above(request.path)
+        page = render(request, "405.html", {"back": back, "opens": opens}, status=405)
+        page["Allow"] = response["Allow"]
+        return page
+
+
+def page_above(path: str) -> str:
+    """The nearest address above `path` that is one of the desk's; "/" is."""
+    parent = path.rstrip("/").rpartition("/")[0] + "/"
+    return parent if parent == "/" or is_valid_path(parent) else page_above(parent)
 
 
 def zone_of(user) -> zoneinfo.ZoneInfo:

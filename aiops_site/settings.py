@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "aiops_site.middleware.MethodNotAllowedMiddleware",
 ]
 
 # Not the default with its signed cookie, which costs every request, API ones too, a sixth of its time to set up.
@@ -270,4 +271,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Without its own heading: the page has one, and the link to the schema (templates/drf_spectacular/).
+    "SWAGGER_UI_SETTINGS": "{deepLinking: true, plugins: [() => ({components: {info: () => null}})]}",
 }

@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from aiops_site.charts import Bar, Bars, Chart, Marker, Series, Slot, Threshold, heat_strip, sparkline
 from usage.scope import Scope
@@ -166,12 +165,6 @@ urlpatterns = [
     path("reconcile/", gallery, name="reconcile"),
     path("docs/", gallery, name="docs"),
     path("settings/", gallery, name="settings"),
-    path("docs/schema/", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"),
-    path(
-        "docs/api/",
-        SpectacularSwaggerSplitView.as_view(authentication_classes=[], permission_classes=[]),
-        name="swagger",
-    ),
     path("plain/", plain, name="plain"),
     path("accounts/", include("allauth.urls")),
 ]

@@ -91,6 +91,35 @@ def test_a_window_at_the_ends_of_the_calendar_is_refused(client, any_key):
     assert client.get(f"{reverse('api-changes')}?end=0001-01-01T00:00:00Z", headers=any_key).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("address", "back"),
+    [
+        ("/reconcile/start/", "/reconcile/"),
+        ("/changes/7/remove/", "/changes/"),
+        ("/prices/repricings/7/cancel/", "/prices/repricings/7/"),
+        ("/settings/organisation/members/add/", "/settings/organisation/"),
+        ("/settings/teams/support/members/add/", "/settings/teams/support/"),
+    ],
+)
+def test_opening_what_only_takes_a_form_shows_a_page_with_a_way_back(ada, address, back):
+    answer = ada.get(address)
+    text = answer.content.decode()
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert text.count("<h1") == 1 and f'href="{back}"' in text
+
+
+def test_sending_a_form_to_a_page_that_takes_none_shows_the_way_to_it(ada):
+    answer = ada.post("/spend/")
+    assert answer.status_code == 405
+    assert 'href="/spend/"' in answer.content.decode()
+
+
+def test_a_method_the_api_does_not_take_is_refused_in_its_own_form(client, any_key):
+    answer = client.get(reverse("api-events"), headers=any_key)
+    assert (answer.status_code, answer["Allow"]) == (405, "POST, OPTIONS")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
 def test_errors_are_logged_outside_debug():
     """Django's own default writes them nowhere."""
     program = (

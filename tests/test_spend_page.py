@@ -154,6 +154,25 @@ def test_the_page_reads_a_fixed_number_of_times(page, traffic, django_assert_max
         page("range=6h&by=feature&then=model")
 
 
+def test_people_read_the_names_of_teams_and_programs_their_slugs(client, cast, traffic):
+    client.force_login(cast.ada)
+    response = client.get("/spend/?range=6h&by=team")
+    assert {row.cells[0][0] for row in of_context(response, "rows")} == {"Support AI", "Search & Answers"}
+    assert of_context(response, "stacked").series[0].name == "Support AI"
+    assert of_context(response, "stacked").title.startswith("Team Support AI is ")
+    assert "team=support" in response.content.decode()
+    lines = b"".join(client.get("/spend/csv/?range=6h&by=team").streaming_content).decode()
+    assert ",support," in lines and "Support AI" not in lines
+
+
+def test_names_of_teams_are_sorted_as_they_are_read(client, cast, traffic):
+    client.force_login(cast.ada)
+    cast.support.name = "Answers"
+    cast.support.save()
+    rows = of_context(client.get("/spend/?range=6h&by=team&sort=name"), "rows")
+    assert [row.cells[0][0] for row in rows] == ["Answers", "Search & Answers"]
+
+
 # --- CSV ----------------------------------------------------------------------------------------------------------
 def test_the_csv_has_the_pages_numbers_with_every_digit(page, client, cast, traffic):
     response = client.get("/spend/csv/?range=6h&by=feature&compare=none") if page() else None

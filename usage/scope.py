@@ -81,6 +81,11 @@ class Scope:
         return tuple(team.id for team in self.teams)
 
     @property
+    def team_names(self) -> dict[str, str]:
+        """Slug → name: figures by team come by slug, as in URLs and CSV; people read names."""
+        return {team.slug: team.name for team in self.teams}
+
+    @property
     def step(self) -> str:
         """The default step of this window's charts."""
         fitting = next((step for limit, step in STEPS if self.end - self.start <= limit), "week")
@@ -123,6 +128,10 @@ class Scope:
     def last(self, length: timedelta) -> "Scope":
         """The same scope over the last `length` before its end."""
         return self.between(self.end - length, self.end)
+
+    def since(self, moment: datetime | None) -> "Scope":
+        """The part of the window from `moment` on; all of it where that is no moment before its end."""
+        return self.between(max(self.start, moment), self.end) if moment and moment < self.end else self
 
     @property
     def previous(self) -> "Scope | None":

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from logging import LogRecord
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
@@ -39,6 +40,13 @@ class Service:
     may_end: bool = False
 
 
+class Log(RotatingFileHandler):
+    """A log file that loses lines while the disk is full, instead of a page of traceback for each on the terminal."""
+
+    def handleError(self, record: LogRecord) -> None:
+        """The line itself goes to the terminal anyway."""
+
+
 @dataclass
 class Child:
     """A service with its process, its last lines, and its bounded log file."""
@@ -55,7 +63,7 @@ class Child:
 
     def __post_init__(self) -> None:
         path = self.log_dir / f"{self.service.name}.log"
-        self.log = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
+        self.log = Log(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
 
     def start(self, output: IO[bytes] | int = subprocess.PIPE) -> None:
         """Start the process in a session of its own: the terminal's Ctrl-C reaches the supervisor only."""

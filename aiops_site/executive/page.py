@@ -98,7 +98,7 @@ def _spend(scope: Scope, report: SpendReport) -> Spend:
         before=before.cost if before else None,
         month=names[0],
         month_before=names[-1],
-        driver=_driver(report, bool(before), {team.slug: team.name for team in scope.teams}),
+        driver=_driver(report, bool(before), scope.team_names),
         unpriced=now.unpriced,
     )
 
@@ -158,7 +158,7 @@ def _bars(scope: Scope, days: list[Day]) -> PaperBars:
 
 def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:
     rows = queries.by_team(scope)
-    names = {team.slug: team.name for team in scope.teams}
+    names = scope.team_names
     total = sum(row.values["cost_usd"] or 0 for row in rows)
     return [
         TeamLine(
@@ -177,8 +177,7 @@ def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:
 
 
 def _risk_line(scope: Scope, risk: Risk) -> RiskLine:
-    names = {team.slug: team.name for team in scope.teams}
-    return RiskLine(risk, names.get(risk.team, ""), _risk_url(scope, risk))
+    return RiskLine(risk, scope.team_names.get(risk.team, ""), _risk_url(scope, risk))
 
 
 def _risk_url(scope: Scope, risk: Risk) -> str:

@@ -1,12 +1,13 @@
 """The table under the charts: requests, errors, p95 and cost by one dimension, beside a week earlier."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiops_site.incident import links, population, rules
 from aiops_site.incident.rules import Reading, Tone, Value
 from usage.measures import NARROW_DIMENSIONS
 from usage.metrics import MetricResult
 from usage.metrics import Row as MetricRow
+from usage.queries.history import known_since
 from usage.scope import UNTAGGED, Scope
 
 TABS = ("endpoint", "tenant", "region", "model", "provider", "feature", "team")
@@ -76,9 +77,12 @@ def read(scope: Scope, by: str, sort: str) -> Breakdown:
     sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
     columns = MODEL_CALLS if by in CALLS or population.of(scope).calls else REQUESTS
     metrics = (columns.count, columns.error_rate, columns.p95, "cost_usd")
-    now, usual = (s.query(metrics, group_by=(by,)) for s in (scope, scope.shifted("week")))
+    earlier, history = scope.shifted("week"), known_since(scope.team_ids)
+    now, usual = (s.query(metrics, group_by=(by,)) for s in (scope, earlier))
     total = sum(row.values[columns.count] for row in now.rows)
     lines = [line(scope, by, row, usual, columns, total) for row in now.rows if row.values[columns.count]]
+    if history and history > earlier.start:  # a sum over a part of the time is not the usual one
+        lines = [replace(one, usual_cost=None) for one in lines]
     lines = ordered(lines, sort)
     tabs = [choice(scope, tab.capitalize(), "page" if tab == by else "", by=tab, sort=None) for tab in offered]
     return Breakdown(by, tabs, heads(scope, columns, by, sort), lines[:LIMIT], max(len(lines) - LIMIT, 0))
@@ -114,7 +118,7 @@ def line(scope: Scope, by: str, row: MetricRow, usual: MetricResult, columns: Co
     reading = Reading(values[columns.error_rate], before[columns.error_rate], values[columns.count])
     tone = rules.grade(rules.BY_METRIC[columns.error_rate], reading)
     return Line(
-        name=name or UNTAGGED,
+        name=(scope.team_names.get(name) if by == "team" else name) or UNTAGGED,
         count=values[columns.count],
         share=values[columns.count] / total,
         error_rate=values[columns.error_rate],

@@ -11,6 +11,7 @@ from aiops_site.incident import population, spells
 from aiops_site.incident.population import MODEL_CALLS, Population
 from aiops_site.incident.spells import Slot, Spell
 from usage.metrics import MetricResult, kept_step
+from usage.queries.history import known_since
 from usage.scope import Scope
 
 DAY = timedelta(days=1)
@@ -48,7 +49,8 @@ class Situation:
     """The answer to "where do I look?".
 
     live: the scope ends now. spell: the failing stretch the page speaks of, None when nothing stands out. focus: the
-    window of that spell, else the scope's own; usual: the same window whole weeks earlier.
+    window of that spell, else the scope's own; usual: the same window whole weeks earlier. history: since when there
+    are figures; rates over a time before it would be too low.
     """
 
     scope: Scope
@@ -58,10 +60,13 @@ class Situation:
     past: Spell | None
     focus: Scope
     usual: Scope
+    history: datetime | None
 
 
 def look(scope: Scope) -> Situation:
-    """One metric query: the timeline. A live page speaks of a spell only while it lasts; a past one of its worst."""
+    """Two queries: the timeline, and since when there are figures. A live page speaks of a spell only while it lasts; a
+    past one of its worst.
+    """
     now = timezone.now()
     timeline = read_timeline(scope, now)
     found = [s for s in all_spells(timeline) if s.end > scope.start]
@@ -70,7 +75,14 @@ def look(scope: Scope) -> Situation:
     spell = worst if worst and (worst.ongoing or not live) else None
     focus = scope.between(max(spell.start, scope.start), min(spell.end, scope.end)) if spell else scope
     return Situation(
-        scope, timeline, live, spell, past=worst if not spell else None, focus=focus, usual=focus.shifted("week")
+        scope,
+        timeline,
+        live,
+        spell,
+        past=worst if not spell else None,
+        focus=focus,
+        usual=focus.shifted("week"),
+        history=known_since(scope.team_ids),
     )
 
 
@@ -134,17 +146,17 @@ def windows(situation: Situation) -> Windows:
     """
     scope = situation.scope
     if not situation.live:
-        return Windows(situation.focus, scope, _around(situation.usual))
+        return Windows(situation.focus, scope, _around(situation.usual, situation.history))
     hour = scope.last(LONG)
     if _busy(situation):
         short = scope.last(SHORT)
     else:
         short = scope.between(max(situation.focus.start, hour.start), hour.end) if situation.spell else hour
-    return Windows(short, hour, _around(hour.shifted("week")))
+    return Windows(short, hour, _around(hour.shifted("week"), situation.history))
 
 
-def _around(scope: Scope) -> Scope:
-    return scope.between(scope.start - AROUND, scope.end + AROUND)
+def _around(scope: Scope, history: datetime | None) -> Scope:
+    return scope.between(scope.start - AROUND, scope.end + AROUND).since(history)
 
 
 def _busy(situation: Situation) -> bool:

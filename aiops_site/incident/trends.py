@@ -11,6 +11,7 @@ from aiops_site.incident import links, markers, population, rules, steps
 from aiops_site.incident.rules import Value
 from usage.metrics import MetricResult, kept_step
 from usage.metrics.window import FIXED_STEPS
+from usage.queries.history import known_since
 from usage.scope import Scope
 
 BOTH = ("latency_p95", "error_rate", "queue_p95", "concurrency", "tokens_per_minute", "cost_per_hour", "requests")
@@ -27,7 +28,8 @@ class Trends:
         now, earlier = timezone.now(), scope.previous or scope.shifted("week")
         self.scope, self.population = scope, population.of(scope)
         self.total = population.figures(scope, NOW)
-        self.total_before = population.figures(earlier, BOTH)
+        self.history = known_since(scope.team_ids)
+        self.total_before = population.figures(earlier.since(self.history), BOTH)
         step = steps.readable(scope.step, scope.end - scope.start, self.total["requests"])
         self.step = kept_step(step, scope.start, now)
         self.shift = scope.start - earlier.start
@@ -44,9 +46,8 @@ class Trends:
 
     def previous(self, metric: str) -> Series:
         points = self.before.points(self.population.metric(metric))
-        return Series(
-            self.word.removeprefix("in the "), [(at + self.shift, value) for at, value in points], previous=True
-        )
+        known = [(at + self.shift, value if self.history and at >= self.history else None) for at, value in points]
+        return Series(self.word.removeprefix("in the "), known, previous=True)
 
     def chart(
         self, name: str, title: str, unit: str, series: list[Series], drill: dict | None = None, **options

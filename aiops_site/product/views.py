@@ -82,8 +82,8 @@ def _top(_: HttpRequest, scope: Scope) -> dict:
     last = scope.last(min(TOP_WINDOW, scope.end - scope.start))
     top = top_by_cost(last)
     return {
-        "conversations": [(one, reverse("conversation", args=[one.team, one.key])) for one in top.conversations],
-        "users": [(one, links.evidence(last, team=one.team, q=one.key)) for one in top.users],
+        "conversations": [(one, reverse("conversation", args=[one.team.slug, one.key])) for one in top.conversations],
+        "users": [(one, links.evidence(last, team=one.team.slug, q=one.key)) for one in top.users],
         "failed_url": links.evidence(last, status="error"),
     }
 

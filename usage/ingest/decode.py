@@ -5,6 +5,7 @@ The fast path is one call of msgspec. Only an event it refuses is looked at fiel
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +20,9 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder(Any)
 _one_field = {name: msgspec.json.Decoder(kind) for name, kind in FIELD_TYPES.items()}
 _limits: dict[str, dict[str, Any]] = msgspec.json.schema(Event)["$defs"]["Event"]["properties"]
+_MONEY = ("cost_usd", "reported_cost_usd")
+_MONEY_AS_TEXT = re.compile(rb'cost_usd"\s*:\s*"')
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGRAL = re.compile(rb"(-?\d{1,19})\.0+")
 _COUNTS = frozenset(
     name
@@ -37,6 +41,8 @@ def decode(raw: RawEvent) -> Event | Problem:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _taken_apart(bytes(raw))
         if event.attributes is not None and (problem := attributes_problem(event.attributes)):
+            return problem
+        if _MONEY_AS_TEXT.search(raw) and (problem := _money_problem(event, _fields.decode(raw))):
             return problem
         return event
     return _taken_apart(bytes(raw))
@@ -85,9 +91,23 @@ def _assembled(fields: dict[str, msgspec.Raw], unknown: dict[str, msgspec.Raw]) 
         return _diagnosed(parts)
     if isinstance(attributes, Problem):
         return attributes
+    if problem := _money_problem(event, parts):
+        return problem
     event.attributes = attributes
     # Mending may have put marked texts into it, which no escape in the body gives away.
     return text_problem(event) or event
+
+
+def _money_problem(event: Event, fields: Mapping[str, msgspec.Raw | bytes]) -> Problem | None:
+    """An amount sent as a text that other programs would not read so: Decimal takes "1_0", and digits of any script."""
+    for name in _MONEY:
+        amount = getattr(event, name)
+        if amount is None or not amount.is_finite() or not (text := bytes(fields[name])).startswith(b'"'):
+            continue
+        if not _PLAIN_NUMBER.fullmatch(msgspec.json.decode(text)):
+            message = f"{name}: must be a number in the digits 0 to 9; got {_seen(text)}."
+            return Problem(name, "wrong_type", message, "Send it as 0.0123: a point, and nothing between the digits.")
+    return None
 
 
 def _as_integer(name: str, value: bytes) -> bytes:

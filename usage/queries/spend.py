@@ -1,7 +1,7 @@
 """Spend by any dimensions, beside an earlier period: the figures of the spend page, its CSV and GET /api/v1/spend."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -74,11 +74,14 @@ class SpendReport:
     def total(self) -> Group:
         return add_up(self.groups)
 
-    def ranked(self, order: str = "-spend") -> list[Group]:
-        """The groups by a column of ORDERS, descending with a "-"; what is unknown comes last. Ties by name."""
+    def ranked(self, order: str = "-spend", named: Callable[[Key], Key] = tuple) -> list[Group]:
+        """The groups by a column of ORDERS, descending with a "-"; what is unknown comes last. Ties by name.
+
+        `named` gives the name of a key, where people read another than it.
+        """
         name, descending = order.lstrip("-"), order.startswith("-")
-        value = ORDERS[name]
-        groups = sorted(self.groups, key=lambda group: group.key)
+        groups = sorted(self.groups, key=lambda group: named(group.key))
+        value = ORDERS[name] if name != "name" else lambda group: named(group.key)
         known = [group for group in groups if value(group) is not None]
         return sorted(known, key=value, reverse=descending) + [group for group in groups if value(group) is None]
 

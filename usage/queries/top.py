@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection
 
+from accounts.models import Team
 from usage.measures import COST_PRICED
 from usage.models import Series
 from usage.scope import Scope
@@ -28,7 +29,7 @@ TOP = """
 class Spender:
     """A user or conversation with the cost of its priced calls; `key` is the hash or id."""
 
-    team: str
+    team: Team
     key: str
     cost: Decimal
     calls: int
@@ -48,12 +49,12 @@ def top_by_cost(scope: Scope) -> Top:
     """At most LIMIT of each over the scope's window and filters. Two scans of its events: keep it to a day."""
     parameters: dict[str, Any] = {"teams": list(scope.team_ids), "start": scope.start, "end": scope.end}
     filters = _filters(scope, parameters)
-    slugs = {team.id: team.slug for team in scope.teams}
+    teams = {team.id: team for team in scope.teams}
     found = {}
     with connection.cursor() as cursor:
         for key in ("user_hash", "conversation_id"):
             cursor.execute(TOP.format(key=key, priced=COST_PRICED, filters=filters, limit=LIMIT), parameters)
-            found[key] = [Spender(slugs[team], name, cost, calls) for team, name, cost, calls in cursor.fetchall()]
+            found[key] = [Spender(teams[team], name, cost, calls) for team, name, cost, calls in cursor.fetchall()]
     return Top(scope.start, scope.end, found["user_hash"], found["conversation_id"])
 
 

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from usage.measures import DIMENSIONS, NARROW_DIMENSIONS
 from usage.metrics import QueryError
 from usage.models import Series
+from usage.queries.history import known_since
 from usage.queries.spend import (
     ORDERS,
     Group,
@@ -91,6 +92,10 @@ class Explorer:
         filters = self.scope.filters
         return SpendQuery(self.window, self.before, self.group_by, self.scope.team_ids, filters, self.scope.zone)
 
+    @cached_property
+    def known_since(self) -> datetime | None:
+        return known_since(self.scope.team_ids)
+
     @property
     def order(self) -> str:
         asked = dict(self.scope.parameters).get("sort", "-spend")
@@ -99,6 +104,14 @@ class Explorer:
     @property
     def limit(self) -> int:
         return ALL_ROWS if ("rows", "all") in self.scope.parameters else ROWS
+
+    def labels(self, key: tuple[str, ...]) -> tuple[str, ...]:
+        """The values of a group as people read them: teams by name, and a word for none."""
+        names = self.scope.team_names
+        return tuple(
+            names.get(value, value) if name == "team" else value or UNTAGGED
+            for name, value in zip(self.group_by, key, strict=True)
+        )
 
     def drill(self, place: int, value: str) -> str:
         """The URL with the value of one dimension fixed, broken down further."""
@@ -163,7 +176,7 @@ def spend(request: HttpRequest) -> HttpResponse:
 def _figures(explorer: Explorer) -> dict[str, object]:
     with one_snapshot():
         report = spend_by(explorer.query)
-        groups = report.ranked(explorer.order)
+        groups = report.ranked(explorer.order, explorer.labels)
         listed, charted = groups[: explorer.limit], report.ranked()[: shown.STACKED]
         over_time = spend_over_time(explorer.query, explorer.window, explorer.step)
         by_group = groups_over_time(explorer.query, [group.key for group in (*listed, *charted)], explorer.step)
@@ -173,6 +186,7 @@ def _figures(explorer: Explorer) -> dict[str, object]:
         "change": change(report.total),
         "sentence": shown.sentence(explorer, report),
         "against": shown.against(explorer),
+        "incomplete": shown.incomplete(explorer),
         "compared_with": shown.compared_with(explorer),
         "stacked": shown.stacked(explorer, report, charted, over_time, by_group),
         "unit_costs": shown.unit_costs(explorer, report, over_time),

@@ -15,7 +15,7 @@ from usage.metrics import MetricResult
 from usage.queries.spend import Group, SpendReport, add_up, change
 from usage.rules.effects import Effects
 from usage.rules.spend import Figures
-from usage.scope import UNTAGGED
+from usage.scope import RANGES, UNTAGGED
 
 if TYPE_CHECKING:
     from usage.views.spend import Explorer
@@ -28,8 +28,8 @@ EVENT_FILTERS = {"environment", "feature", "model", "provider", "tenant", "statu
 EFFECT_NAMES = {"volume": "volume", "tokens": "tokens per call", "price": "price and mix"}
 
 
-def name_of(key: tuple[str, ...]) -> str:
-    return " · ".join(value or UNTAGGED for value in key)
+def name_of(explorer: Explorer, key: tuple[str, ...]) -> str:
+    return " · ".join(explorer.labels(key))
 
 
 def dates(start: datetime, end: datetime, explorer: Explorer) -> str:
@@ -55,6 +55,30 @@ def against(explorer: Explorer) -> str:
     if explorer.scope.compare == "week" and explorer.before:
         return "vs weeks earlier" if (explorer.window.start - explorer.before.start).days > 7 else "vs a week earlier"
     return "vs month before" if explorer.month else "vs period before"
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """Why the period compared with is not whole, and where to find a comparison that is ('' if there is none yet)."""
+
+    text: str
+    url: str = ""
+    label: str = ""
+
+
+def incomplete(explorer: Explorer) -> Incomplete | None:
+    """None where the figures go back far enough, or nothing is compared."""
+    since, before = explorer.known_since, explorer.before
+    if not before or not since or since <= before.start:
+        return None
+    part = "lies before that" if since >= before.end else "is known in part only"
+    first = f"{since.astimezone(explorer.scope.zone):%-d %b %Y}"
+    text = f"The first call came on {first}: the period before, {compared_with(explorer)}, {part}."
+    fitting = next((name for name in reversed(RANGES) if 2 * RANGES[name][1] <= explorer.now - since), None)
+    if not fitting:
+        return Incomplete(text)
+    url = explorer.scope.url("/spend/", range=fitting, compare="previous")
+    return Incomplete(text, url, f"Compare the {RANGES[fitting][0].lower()} with those before")
 
 
 def sentence(explorer: Explorer, report: SpendReport) -> str:
@@ -83,7 +107,7 @@ def _driver(explorer: Explorer, report: SpendReport) -> str:
         return ""
     group, effects = moved[0]
     return (
-        f"Largest single effect: {explorer.group_by[0].replace('_', ' ')} {name_of(group.key)},"
+        f"Largest single effect: {explorer.group_by[0].replace('_', ' ')} {name_of(explorer, group.key)},"
         f" {EFFECT_NAMES[effects.largest]} ({signed(getattr(effects, effects.largest))})."
     )
 
@@ -109,7 +133,7 @@ def stacked(
         (at, _less(whole, [points[group.key][place][1] for group in drawn]))
         for place, (at, whole) in enumerate(over_time.points("cost_usd"))
     ]
-    series = [Series(name_of(group.key), points[group.key], kind="bar") for group in drawn]
+    series = [Series(name_of(explorer, group.key), points[group.key], kind="bar") for group in drawn]
     if any(value for _, value in left):
         series.append(Series("other", left, kind="bar"))
     return Chart(
@@ -173,7 +197,7 @@ def _largest(explorer: Explorer, report: SpendReport) -> str:
         return "Spend over time"
     first = ranked[0]
     share = formats.percent(first.now.known / whole)
-    return f"{explorer.group_by[0].replace('_', ' ').capitalize()} {name_of(first.key)} is {share} of spend"
+    return f"{explorer.group_by[0].replace('_', ' ').capitalize()} {name_of(explorer, first.key)} is {share} of spend"
 
 
 def unit_costs(explorer: Explorer, report: SpendReport, over_time: MetricResult) -> list[Chart]:
@@ -265,7 +289,7 @@ def drivers(explorer: Explorer, report: SpendReport) -> list[Driver]:
     """The groups with the largest effects."""
     return [
         Driver(
-            name_of(group.key),
+            name_of(explorer, group.key),
             _drill(explorer, group.key),
             effects,
             EFFECT_NAMES[effects.largest],
@@ -289,7 +313,8 @@ class TableRow:
 
 
 def row(explorer: Explorer, report: SpendReport, group: Group, by_group: MetricResult) -> TableRow:
-    cells = [(value or UNTAGGED, _cell_url(explorer, place, value)) for place, value in enumerate(group.key)]
+    urls = [_cell_url(explorer, place, value) for place, value in enumerate(group.key)]
+    cells = list(zip(explorer.labels(group.key), urls, strict=True))
     seen = group.key in set(by_group.keys)
     spark = sparkline([value for _, value in by_group.points("cost_usd", group.key)]) if seen else None
     url = events_url(explorer, explorer.group_by, group.key)
