@@ -43,6 +43,9 @@ METRICS = (
     "tokens_per_call",
     "latency_p50",
     "call_latency_p95",
+    "conversations",
+    "cost_per_conversation",
+    "escalation_rate",
 )
 WIDE = ("team", "environment", "feature", "model", "provider", "operation", "release", "status", "region")
 NARROW = ("team", "environment", "feature", "model", "provider", "operation", "status", "tenant")
@@ -50,6 +53,7 @@ FIXED = {"minute": 60, "5min": 300, "15min": 900, "hour": 3600, "6hour": 21_600}
 
 
 def random_event(rng: Random, at: datetime) -> dict:
+    tenant = rng.choice(("acme", "globex", None))
     return event(
         at,
         environment=rng.choice(("prod", "dev")),
@@ -58,12 +62,14 @@ def random_event(rng: Random, at: datetime) -> dict:
         operation=rng.choice(("chat", "chat", "embeddings", "retrieval")),
         release=rng.choice(("1.0", "1.1", None)),
         region=rng.choice(("eu", None)),
-        tenant=rng.choice(("acme", "globex", None)),
+        tenant=tenant,
         status=rng.choice(("success", "success", "error")),
         parent_span_id=rng.choice((None, "p")),
         input_tokens=rng.randint(0, 5_000),
         cached_input_tokens=None,
         latency_ms=int(rng.lognormvariate(6, 1.5)),
+        conversation_id=rng.choice((None, *(f"{tenant}-{number}" for number in range(60)))),
+        escalated=rng.choice((None, None, True, False)),
     )
 
 
@@ -100,7 +106,8 @@ def read_rows() -> list[dict]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.occurred_at, e.latency_ms, e.input_tokens, e.output_tokens, e.cost_usd, e.cost_state,"
-            " coalesce(e.tenant, '') AS tenant, s.entry, t.slug AS team, s.environment, s.feature, s.model, s.provider,"
+            " coalesce(e.tenant, '') AS tenant, e.conversation_id, e.escalated,"
+            " s.entry, t.slug AS team, s.environment, s.feature, s.model, s.provider,"
             " s.operation, s.release, s.region, s.status FROM usage_event e"
             " JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id"
             " JOIN accounts_team t ON t.id = e.team_id"
@@ -117,7 +124,17 @@ def figures(rows: list[dict]) -> dict[str, object]:
     unknown = [row for row in rows if row["cost_state"] in (2, 3)]
     cost = None if unknown and not priced else sum(priced, Decimal(0))
     tokens = sum((row["input_tokens"] or 0) + (row["output_tokens"] or 0) for row in rows)
+    named = [row for row in rows if row["conversation_id"]]
+    conversations = len({(row["team"], row["conversation_id"]) for row in named})
+    named_cost = sum((row["cost_usd"] for row in named if row["cost_state"] == 1), Decimal(0))
+    nobody_knows = not any(row["cost_state"] == 1 for row in named) and any(
+        row["cost_state"] in (2, 3) for row in named
+    )
+    told = [row["escalated"] for row in rows if row["escalated"] is not None]
     return {
+        "conversations": conversations,
+        "cost_per_conversation": named_cost / conversations if conversations and not nobody_knows else None,
+        "escalation_rate": Decimal(sum(told)) / len(told) if told else None,
         "requests": len(requests),
         "calls": len(calls),
         "errors": len([row for row in requests if row["status"] == "error"]),
@@ -151,7 +168,8 @@ def label(at: datetime, step: str | None, zone: ZoneInfo) -> object:
 def expected(q: MetricQuery, rows: list[dict], start: datetime, end: datetime) -> dict:
     groups = defaultdict(list)
     for row in rows:
-        inside = start <= row["occurred_at"] < end and (not q.by_tenant or row["tenant"])
+        kept = not q.by_tenant or row["tenant"] or "" in q.filters.get("tenant", ())
+        inside = kept and start <= row["occurred_at"] < end
         if inside and all(row[name] in values for name, values in q.filters.items()):
             key = tuple(row[name] for name in q.group_by)
             groups[key, label(row["occurred_at"], q.step, q.zone)].append(row)
@@ -171,7 +189,7 @@ def assert_same(q: MetricQuery, rows: list[dict]) -> None:
 
 
 def compare(metric: str, got, want) -> None:
-    if want is None or not ("latency" in metric or "per_" in metric):
+    if want is None or not ("latency" in metric or "per_" in metric or "_rate" in metric):
         assert got == want, metric
     else:
         assert float(got) == pytest.approx(float(want), rel=0.02 if "latency" in metric else 1e-20), metric
@@ -193,7 +211,7 @@ def queries(draw, wide=WIDE, oldest_hours=13 * 24 - 1, zones=ZONES, steps=(None,
         "feature": ("answers", "search", ""),
         "model": ("gpt-4o", "gpt-4o-mini", "our-own-llm"),
         "status": ("success", "error"),
-        "tenant": ("acme", "globex"),
+        "tenant": ("acme", "globex", ""),
         "release": ("1.0", "1.1", ""),
     }
     names = draw(st.lists(st.sampled_from([name for name in pick if name in wide]), unique=True, max_size=2))

@@ -74,3 +74,25 @@ def test_a_run_is_carried_out_once(cast):
     asked = reconcile.request_run(start=timezone.now().date(), end=timezone.now().date() + timedelta(days=1))
     assert reconcile.run(asked.pk) is not None
     assert reconcile.run(asked.pk) is None
+
+
+@pytest.mark.parametrize("tier", ["minute", "hour", "day", "tenant_minute", "tenant_hour", "tenant_day"])
+def test_one_conversation_too_many_in_any_tier_is_found(cast, tier):
+    now = timezone.now() - timedelta(minutes=2)
+    record(cast.support, now, 3, tenant="acme", conversation_id="c-1")
+    drain()
+    assert _verdicts(now) == {ReconciledDay.Verdict.EQUAL}
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE usage_{tier} SET conversation_sketch = conversation_sketch || '\\x00000007'::bytea")
+    (day,) = reconcile.reconcile_day(now.date(), timezone.now())
+    assert day.verdict == ReconciledDay.Verdict.DIFFERENT
+    counts = [text.partition(" ids")[0] for text in day.differences[0]["figures"]["conversation_sketch"]]
+    assert sorted(counts) == ["1", "2"]
+
+
+def test_a_conversation_seen_by_many_folds_is_equal_in_every_tier(cast):
+    now = timezone.now() - timedelta(minutes=2)
+    for turn in range(4):
+        record(cast.support, now, 2, conversation_id=f"c-{turn % 2}")
+        drain()
+    assert _verdicts(now) == {ReconciledDay.Verdict.EQUAL}

@@ -74,7 +74,13 @@ def test_any_order_of_events_corrections_and_drains_ends_equal(steps):
     for step, which, number in steps:
         at = now - timedelta(minutes=which)
         if step == "record":
-            sent[which] += record(team, at, number, tenant="acme" if number > 2 else None)
+            sent[which] += record(
+                team,
+                at,
+                number,
+                tenant="acme" if number > 2 else None,
+                conversation_id=f"c-{number}" if number > 1 else None,
+            )
         elif step == "again" and sent[which]:
             outcome = record_events(team=team, environment="", api_key_id=None, events=sent[which])
             assert outcome.accepted == 0

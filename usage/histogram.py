@@ -48,11 +48,20 @@ def counts(packed: bytes) -> np.ndarray:
     return np.bincount(entries["bucket"], entries["count"])
 
 
-def quantile(packed: bytes | None, q: float) -> float | None:
-    """The q-quantile (nearest rank) in ms, off by at most 1.96 %; None when nothing was counted."""
+def quantile(packed: bytes | None, q: float, without: bytes | None = None) -> float | None:
+    """The q-quantile (nearest rank) in ms, off by at most 1.96 %; None when nothing was counted.
+
+    Of the values in `packed` but for those in `without`, which are some of them.
+    """
     if not packed:
         return None
-    cumulated = np.cumsum(counts(packed))
+    values = counts(packed)
+    if without:
+        fewer = counts(without)
+        values[: len(fewer)] -= fewer
+    cumulated = np.cumsum(values)
+    if not cumulated[-1]:
+        return None
     bucket = int(np.searchsorted(cumulated, max(np.ceil(q * cumulated[-1]), 1)))
     return 1.0 if bucket == 0 else 2 * BOUNDS[bucket] / (GAMMA + 1)
 

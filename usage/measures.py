@@ -10,6 +10,7 @@ nothing was added (it keeps rows small) and reads as 0.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 DIMENSIONS = (
     "environment",
@@ -44,6 +45,7 @@ WRAPPER_OPERATIONS = ("gateway", "invoke_agent", "create_agent", "invoke_workflo
 # usage_event.cost_state
 COST_NONE, COST_PRICED, COST_UNPRICED, COST_UNMETERED = 0, 1, 2, 3
 
+_IN_CONVERSATION = "e.conversation_id IS NOT NULL"
 LOW_SCORE = "0.5"  # top_score below this counts as a low-similarity retrieval
 
 
@@ -100,8 +102,46 @@ MEASURES: tuple[Measure, ...] = (
     _count("documents_known", "e.documents IS NOT NULL"),
     _count("low_scores", f"e.top_score < {LOW_SCORE}"),
     _count("scores_known", "e.top_score IS NOT NULL"),
+    _count("escalated", "e.escalated"),
+    _count("escalated_known", "e.escalated IS NOT NULL"),
+    # Cost of the events that name a conversation, and how many of them have a known and an unknown one.
+    Measure("conversation_cost_usd", f"sum(e.cost_usd) FILTER (WHERE {_IN_CONVERSATION})", "numeric"),
+    _count("conversation_priced", f"{_IN_CONVERSATION} AND e.cost_state = {COST_PRICED}"),
+    _count("conversation_unknown", f"{_IN_CONVERSATION} AND e.cost_state IN ({COST_UNPRICED}, {COST_UNMETERED})"),
 )
 MEASURE_NAMES = tuple(measure.name for measure in MEASURES)
 
-# Column of usage_event → column of the roll-ups that holds its histogram (usage.histogram).
-HISTOGRAMS = {"latency_ms": "latency_histogram", "ttft_ms": "ttft_histogram", "queue_ms": "queue_histogram"}
+
+@dataclass(frozen=True)
+class Packed:
+    """A column of the roll-up tables that holds many values as bytes; two are merged by putting one behind the other.
+
+    An event whose `column` is NULL adds nothing, else the whole number `value_sql`. `kind` says who packs and compacts
+    them (usage.histogram, usage.sketch).
+    """
+
+    name: str
+    column: str
+    value_sql: str
+    kind: Literal["histogram", "sketch"]
+
+    @property
+    def array_sql(self) -> str:
+        """The values of the events that have one, NULL where none has."""
+        return f"array_agg({self.value_sql}) FILTER (WHERE e.{self.column} IS NOT NULL)"
+
+
+PACKED: tuple[Packed, ...] = (
+    Packed("latency_histogram", "latency_ms", "e.latency_ms", "histogram"),
+    Packed("ttft_histogram", "ttft_ms", "e.ttft_ms", "histogram"),
+    Packed("queue_histogram", "queue_ms", "e.queue_ms", "histogram"),
+    # Salted with the team: the same id in two teams is two conversations.
+    Packed(
+        "conversation_sketch",
+        "conversation_id",
+        "hashtextextended(e.conversation_id, e.team_id) & 4294967295",
+        "sketch",
+    ),
+)
+PACKED_NAMES = tuple(packed.name for packed in PACKED)
+SKETCH_NAMES = tuple(packed.name for packed in PACKED if packed.kind == "sketch")

@@ -1,5 +1,8 @@
 """Proof that raw = minute = hour = day, for every series and tenant, in every measure, to the last unit of cost.
 
+Sketches of distinct ids are compared as the bytes their compaction gives: equal exactly when each tier kept the same
+hashes, in whatever order and however often they were merged.
+
 Each day is compared in one snapshot. A difference where a mark still waits is "catching up": the roll-up has not come
 to it yet. Any other difference is wrong, and is what this is for.
 """
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
@@ -15,12 +19,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from usage import partitions
-from usage.measures import MEASURES
+from usage import partitions, sketch
+from usage.measures import MEASURES, PACKED, SKETCH_NAMES
 from usage.models import ReconciledDay, Reconciliation
 
 # Groups shown of those that differ; the number of all of them is always given.
 EXAMPLES = 20
+# Digits that tell two sketches apart.
+DIGEST = 12
 TIERS = ("event", "minute", "hour", "day")
 
 
@@ -62,9 +68,13 @@ def reconcile_day(day: date, now: datetime) -> list[TeamDay]:
         bounds = {"start": start, "end": start + timedelta(days=1)}
         for tier in tiers:
             _read_totals(cursor, tier, bounds, day, found)
-        for finer, coarser in pairwise(tiers):
-            for family in ("", "tenant_"):
+        for family in ("", "tenant_"):
+            for finer, coarser in pairwise(tiers):
                 _read_differences(cursor, finer, coarser, family, bounds, day, found)
+            for name in SKETCH_NAMES:
+                sketches = {tier: _read_sketches(cursor, name, tier, family, bounds) for tier in tiers}
+                for finer, coarser in pairwise(tiers):
+                    _compare_sketches(name, (finer, coarser), (sketches[finer], sketches[coarser]), day, found)
         cursor.execute(
             "SELECT DISTINCT team_id FROM usage_rollup_mark WHERE bucket >= %(start)s AND bucket < %(end)s", bounds
         )
@@ -95,7 +105,7 @@ def _read_differences(
     names = [measure.name for measure in MEASURES]
     left, right = (", ".join(f"{side}.{name}" for name in names) for side in "lr")
     cursor.execute(
-        f"WITH l AS ({_grouped(finer, family)}), r AS ({_grouped(coarser, family)})"
+        f"WITH l AS ({_grouped(finer, family, _sums(finer))}), r AS ({_grouped(coarser, family, _sums(coarser))})"
         f" SELECT {keys}, {left}, {right} FROM l FULL JOIN r USING ({keys})"
         f" WHERE ROW({left}) IS DISTINCT FROM ROW({right})",
         bounds,
@@ -103,34 +113,59 @@ def _read_differences(
     width = 3 if family else 2
     for record in cursor:
         values = record[width : width + len(names)], record[width + len(names) :]
-        team_day = found.setdefault(record[0], TeamDay(record[0], day))
-        team_day.differing += 1
-        if len(team_day.differences) < EXAMPLES:
-            team_day.differences.append(
-                {
-                    "tiers": [finer, coarser],
-                    "series_id": record[1],
-                    "tenant": record[2] if family else None,
-                    "figures": {
-                        name: [_plain(a, name), _plain(b, name)]
-                        for name, a, b in zip(names, *values, strict=True)
-                        if a != b
-                    },
-                }
-            )
+        figures = {
+            name: [_plain(a, name), _plain(b, name)] for name, a, b in zip(names, *values, strict=True) if a != b
+        }
+        _differ(found.setdefault(record[0], TeamDay(record[0], day)), (finer, coarser), record[1:width], figures)
 
 
-def _grouped(tier: str, family: str) -> str:
+def _differ(team_day: TeamDay, tiers: tuple[str, str], group: tuple, figures: dict[str, list]) -> None:
+    """Note a group, (series_id,) or (series_id, tenant), that differs between two tiers."""
+    team_day.differing += 1
+    if len(team_day.differences) < EXAMPLES:
+        tenant = group[1] if len(group) == 2 else None
+        team_day.differences.append({"tiers": list(tiers), "series_id": group[0], "tenant": tenant, "figures": figures})
+
+
+def _read_sketches(cursor, name: str, tier: str, family: str, bounds: dict) -> dict[tuple, tuple[str, int]]:
+    """(team, series_id, perhaps tenant) → digest of its compact sketch, and what it counts."""
+    packed = next(packed for packed in PACKED if packed.name == name)
+    merged = packed.array_sql if tier == "event" else f"string_agg(e.{name}, '')"
+    cursor.execute(_grouped(tier, family, merged), bounds)
+    found = {}
+    for *group, value in cursor:
+        if value:
+            whole = sketch.pack_values(value) if tier == "event" else sketch.compact(bytes(value))
+            found[tuple(group)] = sha256(whole).hexdigest()[:DIGEST], sketch.count(whole)
+    return found
+
+
+def _compare_sketches(
+    name: str, tiers: tuple[str, str], sides: tuple[dict, dict], day: date, found: dict[int, TeamDay]
+) -> None:
+    """Groups whose sketches differ; a figure says how many ids, and which by a digest."""
+    for group in sides[0].keys() | sides[1].keys():
+        both = [side.get(group) for side in sides]
+        if both[0] != both[1]:
+            figures = {name: [one and f"{one[1]} ids ({one[0]})" for one in both]}
+            _differ(found.setdefault(group[0], TeamDay(group[0], day)), tiers, group[1:], figures)
+
+
+def _sums(tier: str) -> str:
+    return ", ".join(f"{m.event_sql if tier == 'event' else f'sum(e.{m.name})'} AS {m.name}" for m in MEASURES)
+
+
+def _grouped(tier: str, family: str, select: str) -> str:
+    """SELECT team_id, series_id (and tenant) and `select` of a tier, by group."""
     raw = tier == "event"
     time = "occurred_at" if raw else "bucket"
     series = "s.narrow_id" if raw and family else "e.series_id"
     tenant = ", e.tenant" if family else ""
     join = " JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id" if raw and family else ""
     named = " AND e.tenant IS NOT NULL" if raw and family else ""
-    sums = ", ".join(f"{m.event_sql if raw else f'sum(e.{m.name})'} AS {m.name}" for m in MEASURES)
     table = "usage_event" if raw else f"usage_{family}{tier}"
     return (
-        f"SELECT e.team_id, {series} AS series_id{tenant}, {sums} FROM {table} e{join}"
+        f"SELECT e.team_id, {series} AS series_id{tenant}, {select} FROM {table} e{join}"
         f" WHERE e.{time} >= %(start)s AND e.{time} < %(end)s{named} GROUP BY 1, 2{', 3' if family else ''}"
     )
 

@@ -57,6 +57,11 @@ ANSWERS = (
     ),
     Signal("cache_hit_rate", "Cache hits", "cache_checks", "answers"),
 )  # fmt: skip
+# Said of whole requests and conversations: a call to a model does not know them.
+TALKS = (
+    Signal("escalation_rate", "Escalated to a person", "escalation_checks", "requests"),
+    Signal("cost_per_conversation", "Cost per conversation", "conversations", "conversations"),
+)
 SPEED = (
     Signal("ttft_p50", "First token p50"),
     Signal("ttft_p95", "First token p95"),
@@ -78,14 +83,16 @@ def by_calls(scope: Scope) -> bool:
 
 def tiles(scope: Scope) -> tuple[Signal, ...]:
     """The tiles of the page, in order."""
-    return ((CALLS if by_calls(scope) else REQUESTS[:1]) + ANSWERS[:3] + SPEED + ANSWERS[3:])  # fmt: skip
+    if by_calls(scope):
+        return CALLS + ANSWERS[:3] + SPEED + ANSWERS[3:]
+    return REQUESTS[:1] + ANSWERS[:3] + TALKS[:1] + SPEED + ANSWERS[3:] + TALKS[1:]
 
 
 def compared(scope: Scope) -> tuple[Signal, ...]:
     """The rows of a comparison of two versions."""
     if by_calls(scope):
         return CALLS + ANSWERS + SPEED + EFFORT_BY_CALL
-    return REQUESTS + ANSWERS + SPEED + (Signal("latency_p95", "Latency p95"),) + EFFORT
+    return REQUESTS + ANSWERS + TALKS[:1] + SPEED + (Signal("latency_p95", "Latency p95"),) + EFFORT + TALKS[1:]
 
 
 def metrics(signals: tuple[Signal, ...]) -> tuple[str, ...]:

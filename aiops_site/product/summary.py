@@ -68,7 +68,7 @@ def tile(scope: Scope, signal: Signal, now: MetricResult, before: MetricResult |
 def sample(signal: Signal, value: Value, count: int) -> str:
     """How many answers a share speaks of, and how sure that makes it: "of 1,204 answers, 1.4 % to 3.1 %"."""
     if not count:
-        return f"no {signal.of} say so"
+        return f"no {signal.of} say so" if signal.share else f"no {signal.of}"
     text = f"of {formats.compact(count)} {signal.of}"
     if not signal.share or value is None:
         return text

@@ -19,6 +19,8 @@ LONGEST = timedelta(minutes=30)
 _USERS_PER_TENANT = 60
 _ANSWER_CACHE = frozenset({"answer-box", "chat-assistant"})
 _FEEDBACK_SHARE = 0.03
+# Features whose users may ask for a person: the share of requests handed over, and of those answered badly.
+_HANDS_OVER = {"chat-assistant": (0.04, 0.22), "docs-chat": (0.015, 0.06)}
 
 
 def events_of_hour(
@@ -198,6 +200,8 @@ def _close(rng: Random, entry: dict, made: Trace, started: int, outcome: Outcome
     made.clock = started + entry["latency_ms"]
     if feature.name in _ANSWER_CACHE:
         entry["cache_hit"] = outcome.status == "cached"
+    if feature.name in _HANDS_OVER:
+        entry["escalated"] = _handed_over(made, feature)
     if outcome.status in ("error", "blocked"):
         entry |= {"status": outcome.status, "error_type": outcome.error_type}
         entry["http_status"] = {"rate_limit": 429, "content_policy": 200}.get(outcome.error_type, 502)
@@ -209,3 +213,14 @@ def _close(rng: Random, entry: dict, made: Trace, started: int, outcome: Outcome
         entry |= {"status": "cancelled", "error_type": "cancelled", "http_status": 499}
     elif feature.initiator == "user" and rng.random() < _FEEDBACK_SHARE:
         entry["feedback"] = "up" if rng.random() < 0.81 else "down"
+
+
+def _handed_over(made: Trace, feature: Feature) -> bool:
+    """Whether the user asked for a person: more often where a stage failed, found nothing or refused."""
+    usual, badly = _HANDS_OVER[feature.name]
+    bad = any(
+        event["status"] in ("error", "blocked") or event.get("refused") or event.get("documents") == 0
+        for event in made.events
+    )
+    # A stream of its own: what is drawn here changes nothing else of the demo.
+    return Random(f"{made.key}|hand-over").random() < (badly if bad else usual)  # noqa: S311 -- repeatable on purpose

@@ -21,9 +21,9 @@ from usage.pricing.catalogue import DatedRate
 COLUMNS = (
     "series_id, team_id, batch_id, received_at, api_key_id, occurred_at, latency_ms, ttft_ms, queue_ms, input_tokens,"
     " output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, context_tokens, top_score, http_status,"
-    " retry_count, documents, citations, feedback, refused, policy_hit, schema_valid, cache_hit, cost_state, cost_usd,"
-    " reported_cost_usd, event_id, trace_id, span_id, parent_span_id, request_id, conversation_id, session_id, tenant,"
-    " user_hash, response_model, detail"
+    " retry_count, documents, citations, feedback, refused, policy_hit, schema_valid, cache_hit, escalated,"
+    " cost_state, cost_usd, reported_cost_usd, event_id, trace_id, span_id, parent_span_id, request_id,"
+    " conversation_id, session_id, tenant, user_hash, response_model, detail"
 )
 _TEXTS = 10  # event_id … response_model
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -94,7 +94,7 @@ class RowMaker:
             f"{'' if (v := e.documents) is None else v}\t{'' if (v := e.citations) is None else v}\t"
             f"{_THUMB[e.feedback]}\t{'' if (v := e.refused) is None else v}\t"
             f"{'' if (v := e.policy_hit) is None else v}\t{'' if (v := e.schema_valid) is None else v}\t"
-            f"{'' if (v := e.cache_hit) is None else v}\t{state}\t{cost}\t"
+            f"{'' if (v := e.cache_hit) is None else v}\t{'' if (v := e.escalated) is None else v}\t{state}\t{cost}\t"
             f"{'' if reported is None else _money(reported)}\t{texts}\t{detail}\n"
         )
         return Row(moment, e.event_id, series, line)

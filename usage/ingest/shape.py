@@ -158,6 +158,10 @@ class Event(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     schema_valid: Annotated[bool, Meta(description="The answer matched the expected schema")] | None = None
     cache_hit: Annotated[bool, Meta(description="Answered from your own response cache")] | None = None
     feedback: Annotated[Feedback, Meta(description="The user's thumb")] | None = None
+    escalated: (
+        Annotated[bool, Meta(description="The request was handed over to a person; false: it could be and was not")]
+        | None
+    ) = None
 
     attributes: (
         Annotated[

@@ -43,20 +43,28 @@ class Percentile:
 
 
 @dataclass(frozen=True)
+class Distinct:
+    """How many distinct ids a sketch counted over the rows whose series meets `where` (usage.sketch)."""
+
+    sketch: Literal["conversation"]
+    where: str = ""
+
+
+@dataclass(frozen=True)
 class Metric:
     """One figure of the catalogue.
 
-    `value` is a sum or a percentile. With `per`, it is divided by that sum (None where that is 0); with
-    `per_time` = "minute" or "hour", by the length of the bucket. `known` (a sum) says how many events know the value:
-    where it is 0 while `unknown` is not, the value is None, never 0.
+    `value` is a sum, a percentile or a count of distinct ids. With `per`, it is divided by that sum or count (None
+    where that is 0); with `per_time` = "minute" or "hour", by the length of the bucket. `known` (a sum) says how many
+    events know the value: where it is 0 while `unknown` is not, the value is None, never 0.
     """
 
     name: str
     label: str
     unit: Unit
     description: str
-    value: Sum | Percentile
-    per: Sum | None = None
+    value: Sum | Percentile | Distinct
+    per: Sum | Distinct | None = None
     per_time: Literal["", "ms", "minute", "hour"] = ""
     scale: int = 1
     better: Literal["up", "down", ""] = ""
@@ -73,6 +81,7 @@ CALLS = _of("events", where=CALL)
 COST = _of("cost_usd")
 INPUT, OUTPUT = _of("input_tokens", where=OWN_TOKENS), _of("output_tokens", where=OWN_TOKENS)
 TOKENS = _of("input_tokens", "output_tokens", where=OWN_TOKENS)
+CONVERSATIONS = Distinct("conversation")
 PRICED = _of("priced")
 UNKNOWN_COST = _of("unpriced", "unmetered")
 
@@ -112,6 +121,13 @@ _METRICS = [
     Metric("requests", "Requests", "count", "Events without a parent: requests as the caller saw them", REQUESTS),
     Metric("calls", "Model calls", "count", "Events whose operation calls a model", CALLS),
     Metric("events", "Events", "count", "All stages", _of("events")),
+    Metric(
+        "conversations",
+        "Conversations",
+        "count",
+        "Distinct conversation ids; exact below 2,048, from there on an estimate with a standard error of 2.2 %",
+        CONVERSATIONS,
+    ),
     Metric("requests_per_minute", "Requests per minute", "count", "Requests by time", REQUESTS, per_time="minute"),
     Metric(
         "concurrency",
@@ -291,6 +307,18 @@ _METRICS = [
         "Computed cost by successful request",
         per=_of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
     ),
+    Metric(
+        "cost_per_conversation",
+        "Cost per conversation",
+        "USD",
+        "Computed cost of the calls that name a conversation by conversations; from 2,048 of them on,"
+        " their number is an estimate with a standard error of 2.2 %",
+        _of("conversation_cost_usd"),
+        per=CONVERSATIONS,
+        better="down",
+        known=_of("conversation_priced"),
+        unknown=_of("conversation_unknown"),
+    ),
     _cost("cost_per_1k_tokens", "Cost per 1k tokens", "Computed cost by thousand tokens", per=TOKENS, scale=1000),
     Metric(
         "unpriced_calls",
@@ -390,6 +418,22 @@ _METRICS = [
         _of("feedback_up", "feedback_down"),
         "up",
     ),
+    Metric(
+        "escalations",
+        "Escalations",
+        "count",
+        "Requests handed over to a person",
+        _of("escalated"),
+        better="down",
+    ),
+    _share(
+        "escalation_rate",
+        "Escalation rate",
+        "Requests handed over to a person by requests that say whether they were",
+        _of("escalated"),
+        _of("escalated_known"),
+        "down",
+    ),
     Metric("feedback_count", "Feedback", "count", "Thumbs given", _of("feedback_up", "feedback_down")),
     # What the proxies above are shares of: how many answers say so
     _checks("refusal_checks", "Answers that say whether they refused", _of("refused_known")),
@@ -399,6 +443,7 @@ _METRICS = [
     _checks("retrieval_checks", "Retrievals that count their documents", _of("documents_known")),
     _checks("similarity_checks", "Retrievals with a score", _of("scores_known")),
     _checks("cache_checks", "Answers that say whether they came from the response cache", _of("cache_known")),
+    _checks("escalation_checks", "Requests that say whether they were handed over to a person", _of("escalated_known")),
     _checks("tool_executions", "Tool executions", _of("events", where="s.operation = 'execute_tool'")),
 ]
 

@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-import psycopg
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from usage import partitions
-from usage.histogram import quantile
 from usage.metrics.asked import UTC_ZONE, MetricQuery, QueryError
-from usage.metrics.catalogue import CATALOGUE, Metric, Percentile, Sum
+from usage.metrics.catalogue import CATALOGUE, Distinct, Metric, Percentile, Sum
+from usage.metrics.packed import read_distinct, read_percentiles
 from usage.metrics.source import Source
 from usage.metrics.window import (
     CALENDAR_STEPS,
@@ -40,6 +39,7 @@ from usage.metrics.window import (
 # int for counts and tokens, Decimal for USD and ratios, float for ms; None is unknown. Which one it is depends on the
 # metric's name, which no static type can say, and a union would make every reader cast.
 Value = Any
+Part = TypeVar("Part", Sum, Distinct)
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,12 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
     source = Source(q, _plan(q, start, end, now), start, end)
     metrics = [CATALOGUE[name] for name in q.metrics]
     groups: dict[tuple, dict[str, Any]] = defaultdict(dict)
-    if sums := _sums(metrics):
+    if sums := _parts(metrics, Sum):
         _read_sums(source, sums, groups)
-    if percentiles := [metric for metric in metrics if isinstance(metric.value, Percentile)]:
-        _read_percentiles(source, percentiles, groups)
+    if percentiles := {metric.name: metric.value for metric in metrics if isinstance(metric.value, Percentile)}:
+        read_percentiles(source, percentiles, groups)
+    if distinct := _parts(metrics, Distinct):
+        read_distinct(source, distinct, groups)
     rows = [
         Row(key, at, {metric.name: _value(metric, totals, _length(q, at, start, end, now)) for metric in metrics})
         for (key, at), totals in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or start))
@@ -192,14 +194,9 @@ def _stale(team_ids: tuple[int, ...] | None, start: datetime, end: datetime) -> 
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------
-def _sums(metrics: list[Metric]) -> list[Sum]:
-    """Every distinct sum the metrics need, in a fixed order."""
-    parts = [
-        part
-        for metric in metrics
-        for part in (metric.value, metric.per, metric.known, metric.unknown)
-        if isinstance(part, Sum)
-    ]
+def _parts(metrics: list[Metric], kind: type[Part]) -> list[Part]:
+    """Every distinct part of that kind which the metrics need, in a fixed order."""
+    parts = [part for m in metrics for part in (m.value, m.per, m.known, m.unknown) if isinstance(part, kind)]
     return list(dict.fromkeys(parts))
 
 
@@ -211,26 +208,6 @@ def _read_sums(source: Source, sums: list[Sum], groups: dict) -> None:
         for record in cursor.fetchall():
             key, values = source.split(record)
             groups[key] |= dict(zip(sums, values, strict=True))
-
-
-def _read_percentiles(source: Source, metrics: list[Metric], groups: dict) -> None:
-    """Merge the packed histograms in SQL (they are put behind each other) and read the quantiles here."""
-    wanted = [(m.name, m.value) for m in metrics if isinstance(m.value, Percentile)]
-    parts = list(dict.fromkeys((value.histogram, value.where) for _, value in wanted))
-    columns = list(dict.fromkeys(f"{name}_histogram" for name, _ in parts))
-    select = [
-        f"string_agg(r.{name}_histogram, ''){f' FILTER (WHERE {where})' if where else ''}" for name, where in parts
-    ]
-    connection.ensure_connection()
-    # Not Django's cursor, which cannot receive binary: text would double and then decode every histogram.
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        sql = source.sql(columns, ", ".join(select))
-        cursor.execute(sql, source.parameters, prepare=False, binary=True)
-        for record in cursor:
-            key, values = source.split(record)
-            packed = dict(zip(parts, values, strict=True))
-            for name, value in wanted:
-                groups[key][name] = quantile(packed[value.histogram, value.where], value.quantile)
 
 
 # --- Values -----------------------------------------------------------------------------------------------------
@@ -255,8 +232,10 @@ def _value(metric: Metric, totals: dict, length: timedelta) -> Value:
         return Decimal(total) * metric.scale / Decimal(base) if base else None
     if metric.per_time:
         return Decimal(total) / Decimal(str(length / _PER_TIME[metric.per_time]))
-    return total if metric.unit == "USD" else int(total)
+    return Decimal(total) if metric.unit == "USD" else int(total)
 
 
 def _value_of_nothing(metric: Metric) -> Value:
-    return None if metric.per or isinstance(metric.value, Percentile) else 0
+    if metric.per or isinstance(metric.value, Percentile):
+        return None
+    return Decimal(0) if metric.per_time or metric.unit == "USD" else 0

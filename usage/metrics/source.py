@@ -4,8 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from usage.measures import PACKED_NAMES
 from usage.metrics.asked import MetricQuery
 from usage.metrics.window import CALENDAR_STEPS, FIXED_STEPS, Segment, buckets
+
+NO_TENANT = "''"
 
 
 class Source:
@@ -18,14 +21,25 @@ class Source:
         self.bounds = list(buckets(start, end, q.step, q.zone)) if q.step in CALENDAR_STEPS else []
         self.parameters: dict[str, Any] = {"teams": list(q.team_ids or ()), "bounds": self.bounds}
 
-    def sql(self, columns: list[str], select: str) -> str:
-        tenant = ["tenant"] if self.q.by_tenant else []
+    @property
+    def untagged(self) -> bool:
+        """Whether events without a tenant are asked for: all events less those that name one, under the tenant ''.
+
+        The rows then have a `sign`: 0 of a tenant, 1 of all events, -1 of those with any tenant, their sums negated.
+        """
+        return "" in self.q.filters.get("tenant", ())
+
+    def sql(self, columns: list[str], select: str, extra: tuple[str, ...] = ()) -> str:
+        """The statement that reads `select` of the roll-up `columns` (alias r) by group, and by `extra` within it."""
+        if self.untagged:
+            columns = list(dict.fromkeys(["events", *columns]))
         tiers = " UNION ALL ".join(
-            self._tier(tier, ["team_id", "series_id", "bucket", *tenant, *columns])
-            for tier in dict.fromkeys(part.tier for part in self.parts)
+            self._tier(tier, columns) for tier in dict.fromkeys(part.tier for part in self.parts)
         )
-        keys = self._keys()
+        keys = [*self._keys(), *extra]
         grouping = f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}" if keys else ""
+        # A group all of whose events name a tenant has none without one.
+        grouping += " HAVING sum(r.events) > 0" if self.untagged and keys and not extra else ""
         return (
             f"SELECT {', '.join([*keys, select])} FROM ({tiers}) r"
             f" LEFT JOIN {self._series()} s ON s.team_id = r.team_id AND s.id = r.series_id"
@@ -48,8 +62,19 @@ class Source:
                 self.parameters |= {f"start{number}": part.start, f"end{number}": part.end}
                 ranges.append(f"(bucket >= %(start{number})s AND bucket < %(end{number})s)")
         teams = "" if self.q.team_ids is None else " AND team_id = ANY(%(teams)s)"
-        table = f"usage_{'tenant_' if self.q.by_tenant else ''}{tier}"
-        return f"SELECT {', '.join(columns)} FROM {table} WHERE ({' OR '.join(ranges)}){teams}"
+        where = f"WHERE ({' OR '.join(ranges)}){teams}"
+        keys = "team_id, series_id, bucket"
+        if not self.q.by_tenant:
+            return f"SELECT {', '.join([keys, *columns])} FROM usage_{tier} {where}"
+        named = f"FROM usage_tenant_{tier} {where}"
+        if not self.untagged:
+            return f"SELECT {', '.join([keys, 'tenant', *columns])} {named}"
+        negative = [name if name in PACKED_NAMES else f"-{name}" for name in columns]
+        return (
+            f"SELECT {', '.join([keys, '0 AS sign', 'tenant', *columns])} {named}"
+            f" UNION ALL SELECT {', '.join([keys, '1', NO_TENANT, *columns])} FROM usage_{tier} {where}"
+            f" UNION ALL SELECT {', '.join([keys, '-1', NO_TENANT, *negative])} {named}"
+        )
 
     def _keys(self) -> list[str]:
         return [*([self._bucket()] if self.q.step else []), *(self._column(name) for name in self.q.group_by)]

@@ -76,6 +76,7 @@ class UsageEvent(models.Model):
     policy_hit = models.BooleanField(null=True)
     schema_valid = models.BooleanField(null=True)
     cache_hit = models.BooleanField(null=True)
+    escalated = models.BooleanField(null=True, help_text="Handed over to a person")
     cost_usd = models.DecimalField(max_digits=24, decimal_places=12, null=True)
     reported_cost_usd = models.DecimalField(max_digits=24, decimal_places=12, null=True)
     event_id = models.TextField()

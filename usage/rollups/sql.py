@@ -1,13 +1,13 @@
 """The statements of the roll-ups.
 
-A recompute or fold is: SELECT the sums of the tier below, compact each row's histograms here, COPY the rows into a
+A recompute or fold is: SELECT the sums of the tier below, compact each row's packed columns here, COPY the rows into a
 temporary table, and put that into the tier. The team and the bounds are constants, so partitions are pruned.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from usage.measures import HISTOGRAMS, MEASURE_NAMES, MEASURES
+from usage.measures import MEASURE_NAMES, MEASURES, PACKED, PACKED_NAMES
 
 Family = Literal["", "tenant_"]
 _BOUNDS = "team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s"
@@ -36,13 +36,13 @@ class Rollup:
 
     @property
     def columns(self) -> str:
-        """Columns of the target: keys and measures, then the histograms."""
-        return ", ".join([*self.keys, *MEASURE_NAMES, *HISTOGRAMS.values()])
+        """Columns of the target: keys and measures, then the packed ones."""
+        return ", ".join([*self.keys, *MEASURE_NAMES, *PACKED_NAMES])
 
     def select(self, extra: str = "") -> str:
         """SELECT … GROUP BY with the parameters team, start, end and those of the condition `extra`.
 
-        A histogram comes as int[] of milliseconds from events, as packed bytes from a roll-up.
+        A packed column comes as int[] of its values from events, as bytes from a roll-up.
         """
         time = "occurred_at" if self.from_events else "bucket"
         narrow = self.from_events and self.family
@@ -56,15 +56,15 @@ class Rollup:
         join = " JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id" if narrow else ""
         named = " AND e.tenant IS NOT NULL" if narrow else ""
         return (
-            f"SELECT {', '.join([*keys, *sums, *self._histograms()])} FROM {self.source} e{join}"
+            f"SELECT {', '.join([*keys, *sums, *self._packed()])} FROM {self.source} e{join}"
             f" WHERE e.team_id = %(team)s AND e.{time} >= %(start)s AND e.{time} < %(end)s{named}{extra}"
             f" GROUP BY {', '.join(str(position + 1) for position in range(len(keys)))}"
         )
 
-    def _histograms(self) -> list[str]:
+    def _packed(self) -> list[str]:
         if self.from_events:
-            return [f"array_agg(e.{column}) FILTER (WHERE e.{column} IS NOT NULL)" for column in HISTOGRAMS]
-        return [f"string_agg(e.{column}, '')" for column in HISTOGRAMS.values()]
+            return [packed.array_sql for packed in PACKED]
+        return [f"string_agg(e.{column}, '')" for column in PACKED_NAMES]
 
     def existing(self) -> str:
         return f"SELECT FROM {self.target} WHERE {_BOUNDS}"
@@ -78,14 +78,14 @@ class Rollup:
             f"{name} = CASE WHEN t.{name} IS NULL THEN excluded.{name} ELSE t.{name} + coalesce(excluded.{name}, 0) END"
             for name in MEASURE_NAMES
         )
-        histograms = ", ".join(
+        packed = ", ".join(
             f"{name} = CASE WHEN t.{name} IS NULL THEN excluded.{name}"
             f" ELSE t.{name} || coalesce(excluded.{name}, '') END"
-            for name in HISTOGRAMS.values()
+            for name in PACKED_NAMES
         )
         return (
             f"INSERT INTO {self.target} AS t ({self.columns}) SELECT {self.columns} FROM rollup_rows ORDER BY 1, 2, 3"
-            f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {sums}, {histograms}"
+            f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {sums}, {packed}"
         )
 
 

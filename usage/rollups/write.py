@@ -1,14 +1,17 @@
-"""Carrying out a roll-up statement: rows go through here as COPY text, so that numpy can compact their histograms."""
+"""Carrying out a roll-up statement: rows go through here as COPY text, so that numpy can compact what is packed."""
 
 from collections.abc import Iterator
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 
-from usage import histogram
-from usage.measures import HISTOGRAMS
+from usage import histogram, sketch
+from usage.measures import PACKED
 from usage.rollups.sql import Rollup
 
 _NULL = b"\\N"
+# Who packs each packed column.
+_BY = [{"histogram": histogram, "sketch": sketch}[packed.kind] for packed in PACKED]
 
 
 def roll_up(
@@ -51,22 +54,23 @@ def _copy(cursor, table: str, rollup: Rollup, rows: list[bytes]) -> None:
 
 
 def _rows(cursor, rollup: Rollup, condition: str, parameters: dict[str, Any]) -> Iterator[bytes]:
-    """COPY lines of the target, one at a time, with packed histograms."""
-    pack = _from_array if rollup.from_events else _from_packed
+    """COPY lines of the target, one at a time, with packed columns."""
+    convert = _from_array if rollup.from_events else _from_packed
     with cursor.copy(cursor.mogrify(f"COPY ({rollup.select(condition)}) TO STDOUT", parameters)) as copy:
         pending = b""
         for data in copy:
             *lines, pending = (pending + bytes(data)).split(b"\n")
             for line in lines:
-                head, *histograms = line.rsplit(b"\t", len(HISTOGRAMS))
-                yield b"\t".join([head, *(text if text == _NULL else pack(text) for text in histograms)]) + b"\n"
+                head, *texts = line.rsplit(b"\t", len(PACKED))
+                packed = [_NULL if text == _NULL else convert(text, by) for text, by in zip(texts, _BY, strict=True)]
+                yield b"\t".join([head, *packed]) + b"\n"
 
 
-def _from_array(text: bytes) -> bytes:
-    """COPY text of an int[] to COPY text of its histogram."""
-    return b"\\\\x" + histogram.pack_values([int(value) for value in text[1:-1].split(b",")]).hex().encode()
+def _from_array(text: bytes, by: ModuleType) -> bytes:
+    """COPY text of an int[] to COPY text of its packed values."""
+    return b"\\\\x" + by.pack_values([int(value) for value in text[1:-1].split(b",")]).hex().encode()
 
 
-def _from_packed(text: bytes) -> bytes:
-    """COPY text of packed histograms behind each other to that of one compact histogram."""
-    return b"\\\\x" + histogram.compact(bytes.fromhex(text[3:].decode())).hex().encode()
+def _from_packed(text: bytes, by: ModuleType) -> bytes:
+    """COPY text of packed columns behind each other to that of one compact column."""
+    return b"\\\\x" + by.compact(bytes.fromhex(text[3:].decode())).hex().encode()

@@ -27,8 +27,8 @@ GROUPS = {
         "context_tokens",
     ),
     "Outcome": (
-        "http_status", "retry_count", "refused", "policy_hit", "schema_valid", "cache_hit", "feedback", "documents",
-        "top_score", "citations",
+        "http_status", "retry_count", "refused", "policy_hit", "schema_valid", "cache_hit", "escalated", "feedback",
+        "documents", "top_score", "citations",
     ),
     "Who": ("tenant", "user_hash", "response_model"),
 }  # fmt: skip

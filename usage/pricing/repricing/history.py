@@ -42,8 +42,13 @@ _READ = """
     ORDER BY 1, 2, 3
 """
 
+_IN_CONVERSATION = "coalesce(r.conversation_priced, 0) + coalesce(r.conversation_unknown, 0)"
+# Where only some of the row's calls name a conversation, the sums do not tell what those cost: it becomes unknown.
 _WRITE = """
-    UPDATE {table} r SET cost_usd = v.cost, priced = v.calls, unpriced = NULL
+    UPDATE {table} r SET cost_usd = v.cost, priced = v.calls, unpriced = NULL,
+        conversation_cost_usd = CASE WHEN ({in_conversation}) = v.calls THEN v.cost END,
+        conversation_priced = CASE WHEN ({in_conversation}) = v.calls THEN v.calls END,
+        conversation_unknown = CASE WHEN ({in_conversation}) NOT IN (0, v.calls) THEN ({in_conversation}) END
     FROM unnest(%(hours)s::timestamptz[], %(series)s::bigint[], %(tenants)s::text[], %(costs)s::numeric[],
         %(calls)s::bigint[]) v(bucket, series_id, tenant, cost, calls)
     WHERE r.team_id = %(team)s AND r.bucket = v.bucket AND r.series_id = v.series_id {same_tenant}
@@ -148,7 +153,7 @@ def sum_cost(rate: Rate, one: _Sum) -> Decimal | None:
 def _write(cursor, team: int, table: str, changes: list[tuple[_Sum, Decimal]]) -> None:
     same_tenant = "AND r.tenant = v.tenant" if table == "usage_tenant_hour" else ""
     cursor.execute(
-        _WRITE.format(table=table, same_tenant=same_tenant),
+        _WRITE.format(table=table, same_tenant=same_tenant, in_conversation=_IN_CONVERSATION),
         {
             "team": team,
             "hours": [one.hour for one, _ in changes],

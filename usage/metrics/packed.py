@@ -1,0 +1,78 @@
+"""Reading what the roll-ups keep packed: quantiles of histograms, and counts of distinct ids from sketches."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from usage.histogram import quantile
+from usage.metrics.catalogue import Distinct, Percentile
+from usage.metrics.source import Source
+from usage.sketch import compact, count, count_only
+
+# Sketches of a group are compacted whenever so many bytes of them have come.
+ENOUGH = 1_000_000
+SIGNS = (0, 1, -1)  # usage.metrics.source.Source.untagged
+DAY = "date_trunc('day', r.bucket, 'UTC')"
+
+
+def read_percentiles(source: Source, wanted: dict[str, Percentile], groups: dict) -> None:
+    """Put the quantile of every metric of `wanted` into its group. Histograms are merged in SQL."""
+    parts = list(dict.fromkeys((f"{value.histogram}_histogram", value.where) for value in wanted.values()))
+    for record in _records(source, parts):
+        key, values = source.split(record)
+        sides = _sides(source, parts, values)
+        for name, value in wanted.items():
+            named, everything, tagged = sides[f"{value.histogram}_histogram", value.where]
+            groups[key][name] = quantile((named or b"") + (everything or b""), value.quantile, tagged)
+
+
+def read_distinct(source: Source, wanted: list[Distinct], groups: dict) -> None:
+    """Put how many distinct ids there are into every group, by the Distinct itself.
+
+    SQL merges the sketches of a day only: those of a long window could be more bytes than one value may have.
+    """
+    parts = [(f"{value.sketch}_sketch", value.where) for value in wanted]
+    found: dict[Any, dict[Any, list[bytes]]] = defaultdict(lambda: {part: [b""] * len(SIGNS) for part in parts})
+    for record in _records(source, parts, extra=(DAY,)):
+        key, (_, *values) = source.split(record)
+        for part, sides in _sides(source, parts, tuple(values)).items():
+            found[key][part] = [_added(*pair) for pair in zip(found[key][part], sides, strict=True)]
+    for key, sketches in found.items():
+        counts = {value: _count(*sketches[part]) for value, part in zip(wanted, parts, strict=True)}
+        if not source.untagged or any(counts.values()):
+            groups[key] |= counts
+
+
+def _added(packed: bytes, more: bytes | None) -> bytes:
+    packed += more or b""
+    return compact(packed) if len(packed) > ENOUGH else packed
+
+
+def _count(named: bytes, everything: bytes, tagged: bytes) -> int:
+    """Ids of the tenants asked for, and those none of whose events names any tenant: no id is both."""
+    return count(named) + count_only(everything, tagged)
+
+
+def _records(source: Source, parts: list[tuple[str, str]], extra: tuple[str, ...] = ()) -> Iterator[tuple]:
+    """Groups with the merged bytes of each (column, condition), one at a time."""
+    signs = [f" AND r.sign = {sign}" for sign in SIGNS] if source.untagged else [""]
+    select = [
+        f"string_agg(r.{column}, '') FILTER (WHERE {where or 'true'}{sign})"
+        for column, where in parts
+        for sign in signs
+    ]
+    sql = source.sql(list(dict.fromkeys(column for column, _ in parts)), ", ".join(select), extra)
+    connection.ensure_connection()
+    # Not Django's cursor, which cannot receive binary: text would double and then decode everything packed.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        yield from cursor.stream(sql, source.parameters, binary=True)
+
+
+def _sides(source: Source, parts: list[tuple[str, str]], values: tuple) -> dict[tuple[str, str], tuple]:
+    """(column, condition) → its merged bytes by sign, in the order of SIGNS."""
+    if not source.untagged:
+        return {part: (value, None, None) for part, value in zip(parts, values, strict=True)}
+    return {part: values[len(SIGNS) * place :][: len(SIGNS)] for place, part in enumerate(parts)}
