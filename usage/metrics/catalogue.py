@@ -9,11 +9,16 @@ from typing import Literal
 
 from usage.measures import MODEL_OPERATIONS, WRAPPER_OPERATIONS
 
-REQUEST = "s.entry"
-CALL = f"s.operation IN ({', '.join(repr(name) for name in MODEL_OPERATIONS)})"
+# What metrics ask of a series by name (SQL on the alias s): worked out once for each series, not for each row.
+FLAGS = {
+    "is_call": f"s.operation IN ({', '.join(repr(name) for name in MODEL_OPERATIONS)})",
+    "own_tokens": f"s.operation NOT IN ({', '.join(repr(name) for name in WRAPPER_OPERATIONS)})",
+    "failed": "s.status = 'error'",
+    "answered": "s.status IN ('success', 'fallback')",
+}
+REQUEST, CALL, FAILED, ANSWERED = "s.entry", "s.is_call", "s.failed", "s.answered"
 # Tokens of a wrapper are sums of its calls' tokens: counting them would double them.
-OWN_TOKENS = f"s.operation NOT IN ({', '.join(repr(name) for name in WRAPPER_OPERATIONS)})"
-FAILED = "s.status = 'error'"
+OWN_TOKENS = "s.own_tokens"
 
 Unit = Literal["count", "USD", "tokens", "ms", "ratio"]
 
@@ -158,15 +163,15 @@ _METRICS = [
         "availability",
         "Availability",
         "Requests answered (also by a fallback) by requests answered or failed",
-        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
-        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback', 'error')"),
+        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
+        _of("events", where=f"{REQUEST} AND ({ANSWERED} OR {FAILED})"),
         "up",
     ),
     _share(
         "completion_rate",
         "Completion rate",
         "Requests answered by all requests, blocked and cancelled ones too",
-        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
         REQUESTS,
         "up",
     ),
@@ -175,7 +180,7 @@ _METRICS = [
         "Successful requests",
         "count",
         "Requests answered, also by a fallback",
-        _of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
         better="up",
     ),
     Metric(
@@ -305,7 +310,7 @@ _METRICS = [
         "cost_per_success",
         "Cost per success",
         "Computed cost by successful request",
-        per=_of("events", where=f"{REQUEST} AND s.status IN ('success', 'fallback')"),
+        per=_of("events", where=f"{REQUEST} AND {ANSWERED}"),
     ),
     Metric(
         "cost_per_conversation",

@@ -6,6 +6,7 @@ from typing import Any
 
 from usage.measures import PACKED_NAMES
 from usage.metrics.asked import MetricQuery
+from usage.metrics.catalogue import FLAGS
 from usage.metrics.window import CALENDAR_STEPS, FIXED_STEPS, Segment, buckets
 
 NO_TENANT = "''"
@@ -94,9 +95,11 @@ class Source:
         return " LEFT JOIN accounts_team t ON t.id = r.team_id" if named else ""
 
     def _series(self) -> str:
-        """The series that pass the filters."""
+        """The series that pass the filters, with their FLAGS. OFFSET keeps those from being worked out by row."""
         conditions = self._conditions(lambda name: name not in ("team", "tenant"))
-        return f"(SELECT * FROM usage_series s{' WHERE ' if conditions else ''}{' AND '.join(conditions)})"
+        flags = ", ".join(f"{condition} AS {name}" for name, condition in FLAGS.items())
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"(SELECT s.*, {flags} FROM usage_series s{where} OFFSET 0)"
 
     def _where(self) -> str:
         conditions = self._conditions(lambda name: name in ("team", "tenant"))
