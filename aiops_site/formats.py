@@ -1,5 +1,6 @@
 """How figures read: pure functions from numbers to words. None is "unknown", never 0."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from math import isfinite
@@ -75,6 +76,11 @@ def exact(value: Number | str | None) -> str:
     """All digits with thousands separators."""
     number = known(value)
     return UNKNOWN if number is None else signed(plain(abs(number)), number < 0)
+
+
+def counted(number: int, things: str, form: Callable[[int], str] = exact) -> str:
+    """How many of `things` (a plural in -s): "1 request", "1,234 requests"."""
+    return f"{form(number)} {things.removesuffix('s') if number == 1 else things}"
 
 
 def percent(ratio: Number | str | None) -> str:

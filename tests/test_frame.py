@@ -60,6 +60,12 @@ def test_counts_are_compact(value, text):
     assert formats.compact(value) == text
 
 
+def test_one_thing_is_not_called_many():
+    assert formats.counted(1, "model calls") == "1 model call"
+    assert [formats.counted(number, "requests") for number in (0, 1234)] == ["0 requests", "1,234 requests"]
+    assert formats.counted(1234, "requests", formats.compact) == "1.23k requests"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

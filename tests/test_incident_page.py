@@ -174,7 +174,7 @@ def test_a_past_outage_is_told_in_its_window(client, cast):
 def test_a_calm_hour_is_called_normal(client, cast, calm):
     text = page(client, cast.olu)
     assert "Answering normally" in text and "a week earlier 100 %" in text
-    assert "Nobody: none of" in page(client, cast.olu, part="impact")
+    assert "Nobody: of 240 requests none failed" in page(client, cast.olu, part="impact")
 
 
 # --- Who sees what ------------------------------------------------------------------------------------------------

@@ -327,7 +327,7 @@ def test_the_run_is_audited_and_marked_with_what_it_changed(cast):
     assert entry.after["cost_usd"] == str(job.cost_after)
     marker = ChangeMarker.objects.filter(title__startswith="Re-priced").get()
     assert marker.kind == ChangeMarker.Kind.PRICE
-    assert "+$0.01 on 1 calls" in marker.title
+    assert "+$0.01 on 1 call" in marker.title
 
 
 # --- Older than the raw events --------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_it_opens_with_the_month_so_far(page, traffic):
 
 def test_unknown_cost_is_a_task_and_never_zero(page, traffic):
     text = page("range=6h&by=feature&feature=lab").content.decode()
-    assert "4 calls are of models without a price" in text and "/prices/unpriced/" in text
+    assert "4 calls of models without a price" in text and "/prices/unpriced/" in text
     assert "Spend is unknown" in text
 
 

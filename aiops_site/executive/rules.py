@@ -167,7 +167,8 @@ def reliability(facts: Reliability) -> Sentence:
     """How many requests were answered, how that compares, and the worst day."""
     if facts.availability is None:
         return Sentence("Reliability", "", "No requests", "in this time.")
-    after = f"of {formats.compact(facts.requests)} requests were answered{_versus(facts)}; "
+    of = formats.counted(facts.requests, "requests", formats.compact)
+    after = f"of {of} {'was' if facts.requests == 1 else 'were'} answered{_versus(facts)}; "
     after += f"{formats.exact(facts.errors)} failed" if facts.errors else "none failed"
     if facts.worst and facts.errors:
         after += f". The worst day was {facts.worst[0]} with {formats.percent(facts.worst[1])}"
@@ -202,7 +203,8 @@ def spend(facts: Spend) -> Sentence:
         return Sentence("Spend", "It is", "unknown", after, "warn")
     after = f"spent in {facts.month} so far{_than_before(facts)}."
     if facts.unpriced:
-        after += f" {formats.compact(facts.unpriced)} calls have no price and are not in it."
+        of = formats.counted(facts.unpriced, "calls", formats.compact)
+        after += f" {of} {'has no price and is' if facts.unpriced == 1 else 'have no price and are'} not in it."
     return Sentence("Spend", "", formats.money(facts.cost), after)
 
 

@@ -69,7 +69,7 @@ def sample(signal: Signal, value: Value, count: int) -> str:
     """How many answers a share speaks of, and how sure that makes it: "of 1,204 answers, 1.4 % to 3.1 %"."""
     if not count:
         return f"no {signal.of} say so" if signal.share else f"no {signal.of}"
-    text = f"of {formats.compact(count)} {signal.of}"
+    text = f"of {formats.counted(count, signal.of, formats.compact)}"
     if not signal.share or value is None:
         return text
     interval = wilson(value, count)

@@ -42,6 +42,12 @@ def exact(value) -> str:
 
 
 @register.filter
+def counted(number: int, things: str) -> str:
+    """1|counted:"requests": 1 request."""
+    return formats.counted(number, things)
+
+
+@register.filter
 def percent(value) -> SafeString:
     """A ratio: 0.0123 is 1.2 %."""
     number = formats.known(value)

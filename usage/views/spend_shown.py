@@ -86,7 +86,7 @@ def sentence(explorer: Explorer, report: SpendReport) -> str:
     total, window = report.total, report.window
     when = "this month so far" if explorer.month else f"in {dates(window.start, window.end, explorer)}"
     if total.now.cost is None:
-        return f"Spend is unknown, {when}: none of {total.now.unknown:,} calls has a price."
+        return f"Spend is unknown, {when}: none of {formats.counted(total.now.unknown, 'calls')} has a price."
     text = f"{formats.money(total.now.cost)} {when}"
     moved = change(total)
     if moved is None:

@@ -12,6 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.actions import audit
+from aiops_site import formats
 from usage.models import ChangeMarker, PriceBook, Repricing
 from usage.partitions import raw_horizon
 from usage.pricing.book import BOOK_ID, current
@@ -180,7 +181,7 @@ def _finish(job: Repricing, now: datetime) -> None:
             team=job.team,
             at=now,
             kind=ChangeMarker.Kind.PRICE,
-            title=f"Re-priced {job.model}: {_signed(job)} on {job.events_changed:,} calls"[:200],
+            title=f"Re-priced {job.model}: {_signed(job)} on {formats.counted(job.events_changed, 'calls')}"[:200],
             description=f"Calls from {job.start:%Y-%m-%d %H:%M} to {job.end:%Y-%m-%d %H:%M} UTC.",
             ref=job.model,
             created_by=job.requested_by,
