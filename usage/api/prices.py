@@ -40,7 +40,7 @@ class PriceSerializer(RatesSerializer):
     """A dated own price. `team` is empty for one that holds for all teams; keys cannot edit those."""
 
     id = serializers.IntegerField(read_only=True)
-    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team = serializers.CharField(source="team.slug", read_only=True, allow_null=True, help_text="Its short name")
     provider = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
     model = serializers.CharField(max_length=200)
     region = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
