@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.cast import bearer
 
 URL = "/api/v1/events"
@@ -30,3 +32,10 @@ def rejection(client, key: str, **fields) -> dict:
     assert answer.status_code == 400, answer.content
     assert answer.json()["rejected_count"] == 1
     return answer.json()["rejected"][0]
+
+
+@pytest.fixture(params=["statement", "copy"])
+def way(request, monkeypatch) -> str:
+    """Either way a batch may be stored, whatever its size."""
+    monkeypatch.setattr("usage.ingest.write.SMALL", 10**6 if request.param == "statement" else 0)
+    return request.param

@@ -39,7 +39,7 @@ def at_once(send_one) -> list:
 
 
 @pytest.mark.django_db
-def test_a_retry_is_a_duplicate(client, support_key):
+def test_a_retry_is_a_duplicate(way, client, support_key):
     body = [event("a"), event("b")]
     assert send(client, support_key, body).json()["accepted"] == 2
     again = send(client, support_key, [*body, event("c")])
@@ -79,7 +79,7 @@ def test_teams_do_not_share_ids(client, cast):
 
 
 @pytest.mark.django_db
-def test_a_retry_with_its_idempotency_key_gets_the_same_answer(client, support_key):
+def test_a_retry_with_its_idempotency_key_gets_the_same_answer(way, client, support_key):
     body = [event("a"), event("b", input_tokens=-1)]
     first = send(client, support_key, body, **{KEY: "k1"})
     again = send(client, support_key, body, **{KEY: "k1"})
@@ -111,7 +111,7 @@ def test_an_unusable_idempotency_key_is_400(client, support_key, key):
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, KEY)
 
 
-def test_the_same_batch_from_eight_connections_is_accepted_once(committing_key):
+def test_the_same_batch_from_eight_connections_is_accepted_once(way, committing_key):
     body = json.dumps([event(str(number), feature=f"f{number % 7}") for number in range(300)]).encode()
     answers = at_once(lambda _: send(Client(), committing_key, body))
     assert {answer.status_code for answer in answers} == {202}
@@ -122,7 +122,7 @@ def test_the_same_batch_from_eight_connections_is_accepted_once(committing_key):
     assert RollupMark.objects.values("batch_id").distinct().count() == 1
 
 
-def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_events(committing_key):
+def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_events(way, committing_key):
     events = [event(str(number), occurred_at=moment(minutes=number)) for number in range(200)]
     parts = [events[number * 10 : number * 10 + 120][:: -1 if number % 2 else 1] for number in range(SENDERS)]
     answers = at_once(lambda number: send(Client(), committing_key, parts[number]))
@@ -131,7 +131,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_events(commi
     assert sum(answer.json()["accepted"] for answer in answers) == len(sent) == UsageEvent.objects.count()
 
 
-def test_one_idempotency_key_from_eight_connections_gives_one_answer(committing_key):
+def test_one_idempotency_key_from_eight_connections_gives_one_answer(way, committing_key):
     body = json.dumps([event(str(number)) for number in range(50)]).encode()
     answers = at_once(lambda _: send(Client(), committing_key, body, **{KEY: "k1"}))
     assert [answer.status_code for answer in answers] == [202] * SENDERS
@@ -147,7 +147,7 @@ def test_events_without_a_time_from_eight_connections_are_one_event(committing_k
     assert UsageEvent.objects.count() == 2
 
 
-def test_a_read_only_database_is_503_with_retry_after_and_nothing_is_written(committing_key, client):
+def test_a_read_only_database_is_503_with_retry_after_and_nothing_is_written(way, committing_key, client):
     send(client, committing_key, event("before"))
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
@@ -165,7 +165,7 @@ def test_a_read_only_database_is_503_with_retry_after_and_nothing_is_written(com
     assert not BatchLedger.objects.exists()
 
 
-def test_a_row_locked_too_long_is_503_and_nothing_is_written(committing_key, client, monkeypatch):
+def test_a_row_locked_too_long_is_503_and_nothing_is_written(way, committing_key, client, monkeypatch):
     monkeypatch.setattr("usage.ingest.write.LOCK_TIMEOUT", "200ms")
     other = connection.copy()
     try:
@@ -182,7 +182,7 @@ def test_a_row_locked_too_long_is_503_and_nothing_is_written(committing_key, cli
     assert send(client, committing_key, event("a"), **{KEY: "k1"}).json()["accepted"] == 1
 
 
-def test_a_transaction_that_fails_at_its_end_leaves_nothing(committing_key, client):
+def test_a_transaction_that_fails_at_its_end_leaves_nothing(way, committing_key, client):
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE usage_rollup_mark ADD CONSTRAINT broken CHECK (tier > 9) NOT VALID")
     try:

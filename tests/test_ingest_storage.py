@@ -34,7 +34,7 @@ def record(team, *events: dict, environment: str = "", **options):
     return record_events(team=team, environment=environment, api_key_id=None, events=list(events), **options)
 
 
-def test_every_field_comes_back(client, support_key, cast):
+def test_every_field_comes_back(way, client, support_key, cast):
     sent = {
         "trace_id": "t", "span_id": "s", "parent_span_id": "p", "request_id": "r", "conversation_id": "c",
         "session_id": "ss", "tenant": "acme", "user_hash": "h", "response_model": "gpt-4o-mini-2024-07-18",
@@ -82,7 +82,7 @@ json_values = st.recursive(
     at=st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 20), timezones=st.just(UTC)),
     ascii_only=st.booleans(),
 )
-def test_whatever_is_sent_is_what_is_read_back(cast, ids, feature, counts, attributes, at, ascii_only):
+def test_whatever_is_sent_is_what_is_read_back(way, cast, ids, feature, counts, attributes, at, ascii_only):
     names = ("trace_id", "span_id", "parent_span_id", "request_id", "conversation_id", "session_id", "tenant",
              "user_hash", "response_model")  # fmt: skip
     sent = {

@@ -6,15 +6,19 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from accounts.models import Team
-from usage.ingest import ledger
+from usage.ingest import ledger, series
 from usage.ingest.collect import Collector
 from usage.ingest.ledger import Seal
-from usage.ingest.parse import parse
+from usage.ingest.parse import Parsed, parse
 from usage.ingest.problems import BodyRefused, Rejection
-from usage.ingest.write import AlreadyAnswered, Batch, store
+from usage.ingest.write import AlreadyAnswered, Batch, BookMoved, SeriesGone, store
+from usage.pricing import book
+
+ATTEMPTS = 4
 
 
 class Outcome(msgspec.Struct):
@@ -59,14 +63,27 @@ def record_events(
     seal = ledger.seal(team.pk, idempotency_key, body)
     if seal and (stored := ledger.answered(seal)):
         return _replayed(stored)
-    collector = Collector(team.pk, team.slug, environment, api_key_id, now or timezone.now())
-    collector.take(parse(body, lines=lines, max_events=settings.INGEST_MAX_EVENTS))
+    for _ in range(ATTEMPTS):
+        collector = Collector(team.pk, team.slug, environment, api_key_id, now or timezone.now())
+        try:
+            return _attempt(collector, parse(body, lines=lines, max_events=settings.INGEST_MAX_EVENTS), seal)
+        except SeriesGone:
+            series.forget(team.pk)
+        except BookMoved:
+            book.current()
+    raise OperationalError("the batch could not be stored: prices or series keep changing")
+
+
+def _attempt(collector: Collector, parsed: Parsed, seal: Seal | None) -> Outcome:
+    """Price with the book this process remembers; storing looks whether it is still the latest."""
+    prices = book.remembered()
+    collector.take(parsed, prices)
     if not collector.seen:
         raise BodyRefused(400, "no_events", "The body has no events.", "Send at least one event.")
-    return _stored(collector, seal)
+    return _stored(collector, prices.version, seal, escapes=parsed.escapes)
 
 
-def _stored(collector: Collector, seal: Seal | None) -> Outcome:
+def _stored(collector: Collector, book_version: int, seal: Seal | None, *, escapes: bool) -> Outcome:
     rows, rejections = collector.unique_rows(), collector.rejections
     taken = len(collector.rows)
 
@@ -79,13 +96,14 @@ def _stored(collector: Collector, seal: Seal | None) -> Outcome:
         collector.team_id,
         collector.batch_id,
         rows,
-        collector.known,
+        book_version,
+        escapes,
         collector.now,
         seal,
         lambda accepted: outcome(accepted).answer(),
     )
     try:
-        return outcome(store(batch, collector.relearn))
+        return outcome(store(batch))
     except AlreadyAnswered as exc:
         return _replayed(exc.answer)
 

@@ -14,10 +14,10 @@ from usage.ingest.decode import decode, event_id_of
 from usage.ingest.parse import Parsed, RawEvent
 from usage.ingest.problems import Problem, Rejections
 from usage.ingest.rows import Row, RowMaker, in_utc
-from usage.ingest.series import Known, RawKey, Resolved
+from usage.ingest.series import Known, Resolved
 from usage.ingest.shape import Event, dimensions_of
 from usage.ingest.stamps import stamp
-from usage.pricing import book
+from usage.pricing.book import Book
 
 # Decoded events held at once.
 PIECE = 500
@@ -44,9 +44,9 @@ class Collector:
         self.known = series.known(self.team_id, self.environment)
         self._window = Window(partitions.raw_horizon(self.now), self.now + CLOCK_SKEW)
 
-    def take(self, parsed: Parsed) -> None:
-        """Turn every event of a body into a row or a rejection."""
-        maker = RowMaker(self.team_id, self.batch_id, self.api_key_id, self.now, book.current(), parsed.escapes)
+    def take(self, parsed: Parsed, book: Book) -> None:
+        """Turn every event of a body into a row, priced by `book`, or a rejection."""
+        maker = RowMaker(self.team_id, self.batch_id, self.api_key_id, self.now, book)
         while piece := list(islice(parsed.events, PIECE)):
             self._take_piece(piece, maker, oddities=parsed.oddities)
 
@@ -92,14 +92,6 @@ class Collector:
         """The rows in the order of their key, the first of each key."""
         self.rows.sort(key=_identity)
         return [next(same) for _, same in groupby(self.rows, key=_identity)]
-
-    def relearn(self) -> Known:
-        """Find the series of all rows again, after some were removed from the database."""
-        series.forget(self.team_id)
-        self.known = series.known(self.team_id, self.environment)
-        wanted: set[RawKey] = {row.series.raw for row in self.rows}
-        series.learn(self.team_id, self.environment, wanted, self.known)
-        return self.known
 
 
 def _printable(event_id: str | None) -> str | None:

@@ -42,10 +42,14 @@ def decode(raw: RawEvent) -> Event | Problem:
             return _taken_apart(bytes(raw))
         if event.attributes is not None and (problem := attributes_problem(event.attributes)):
             return problem
-        if _MONEY_AS_TEXT.search(raw) and (problem := _money_problem(event, _fields.decode(raw))):
+        if _has_cost(event) and _MONEY_AS_TEXT.search(raw) and (problem := _money_problem(event, _fields.decode(raw))):
             return problem
         return event
     return _taken_apart(bytes(raw))
+
+
+def _has_cost(event: Event) -> bool:
+    return event.cost_usd is not None or event.reported_cost_usd is not None
 
 
 def event_id_of(raw: RawEvent) -> str | None:

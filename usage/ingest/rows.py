@@ -1,13 +1,16 @@
-"""Events → lines of text COPY. The hottest Python of the product: about 10 µs an event, so it is flat on purpose.
+"""Events → rows, and rows → CSV for COPY. The hottest Python of the product, so it is flat on purpose.
 
-NULL is the empty field; no text column ever stores ''. Texts are escaped only where the body has a backslash at all,
-for without one JSON cannot hold a tab, a newline or a backslash.
+msgspec writes the rows: a JSON array without its brackets is a line of CSV whose escape is the backslash, and its
+`null` is COPY's. No text column ever stores ''. What JSON escapes and CSV does not is put back where it may be at all.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -17,28 +20,32 @@ from usage.measures import COST_NONE, COST_PRICED, COST_UNMETERED, COST_UNPRICED
 from usage.pricing.book import Book
 from usage.pricing.catalogue import DatedRate
 
-# In the order of `RowMaker.row`; series_id comes first because it may have to be resolved again.
+_COUNTS = (
+    "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "context_tokens",
+    "top_score", "http_status", "retry_count", "documents", "citations", "refused", "policy_hit", "schema_valid",
+    "cache_hit", "escalated",
+)  # fmt: skip
+_TEXTS = (
+    "trace_id", "span_id", "parent_span_id", "request_id", "conversation_id", "session_id", "tenant", "user_hash",
+    "response_model",
+)  # fmt: skip
+# The values of a row, in this order: occurred_at (UTC) and event_id are its key, and the order of writing.
 COLUMNS = (
-    "series_id, team_id, batch_id, received_at, api_key_id, occurred_at, latency_ms, ttft_ms, queue_ms, input_tokens,"
-    " output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, context_tokens, top_score, http_status,"
-    " retry_count, documents, citations, feedback, refused, policy_hit, schema_valid, cache_hit, escalated,"
-    " cost_state, cost_usd, reported_cost_usd, event_id, trace_id, span_id, parent_span_id, request_id,"
-    " conversation_id, session_id, tenant, user_hash, response_model, detail"
-)
-_TEXTS = 10  # event_id … response_model
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    "occurred_at", "event_id", "series_id", "team_id", "batch_id", "received_at", "api_key_id",
+    "latency_ms", "ttft_ms", "queue_ms", *_COUNTS, "feedback", "cost_state", "cost_usd", "reported_cost_usd",
+    *_TEXTS, "detail",
+)  # fmt: skip
+OCCURRED_AT, SERIES, DETAIL = 0, 2, -1
+Row = tuple[Any, ...]
+
+_counts_of, _texts_of = attrgetter(*_COUNTS), attrgetter(*_TEXTS)
+_NOTHING = (None, "")
 _PICO = Decimal("1e-12")
-_THUMB = {None: "", "up": "1", "down": "-1"}
+_THUMB = {None: None, "up": 1, "down": -1}
 _encode = msgspec.json.Encoder().encode
-
-
-class Row(NamedTuple):
-    """A line of COPY without its series id, and what sorting, de-duplicating and marking need."""
-
-    occurred_at: str  # UTC with microseconds, always the same width: sorts as time does
-    event_id: str
-    series: Resolved
-    line: str
+_encode_lines = msgspec.json.Encoder().encode_lines
+_ESCAPE = re.compile(rb"\\(?:u00([0-9a-f]{2})|.)")
+_CONTROLS = {b"\\n": b"\n", b"\\r": b"\r", b"\\t": b"\t", b"\\b": b"\b", b"\\f": b"\f"}
 
 
 @dataclass(slots=True)
@@ -52,78 +59,66 @@ class Tariff:
 
 @dataclass
 class RowMaker:
-    """Builds the rows of one request, which `batch_id` names. `escapes` as in `Parsed`."""
+    """Builds the rows of one request, which `batch_id` names."""
 
     team_id: int
     batch_id: int
     api_key_id: int | None
     now: datetime
     book: Book
-    escapes: bool
     _tariffs: dict[tuple, Tariff] = field(default_factory=dict)
-    _details: dict[tuple, str] = field(default_factory=dict)
-    _head: str = ""
+    _details: dict[tuple, str | None] = field(default_factory=dict)
+    _head: tuple = ()
 
     def __post_init__(self) -> None:
-        key = "" if self.api_key_id is None else self.api_key_id
-        self._head = f"{self.team_id}\t{self.batch_id}\t{self.now.isoformat()}\t{key}"
+        self._head = (self.team_id, self.batch_id, self.now.isoformat(), self.api_key_id)
 
     def row(self, e: Event, at: datetime, series: Resolved) -> Row:
         """One event as a row; `at` is its start in UTC."""
-        moment = _moment(at)
-        state, cost = self._cost(e, at, series)
-        reported = e.reported_cost_usd if e.reported_cost_usd is not None else e.cost_usd
-        texts = (
-            f"{e.event_id}\t{e.trace_id or ''}\t{e.span_id or ''}\t{e.parent_span_id or ''}\t{e.request_id or ''}\t"
-            f"{e.conversation_id or ''}\t{e.session_id or ''}\t{e.tenant or ''}\t{e.user_hash or ''}\t"
-            f"{e.response_model or ''}"
+        latency, ttft, queue = e.latency_ms, e.ttft_ms, e.queue_ms
+        reported = e.cost_usd if e.reported_cost_usd is None else e.reported_cost_usd
+        return (
+            at,
+            e.event_id,
+            series.id,
+            *self._head,
+            round(latency) if latency.__class__ is float else latency,
+            round(ttft) if ttft.__class__ is float else ttft,
+            round(queue) if queue.__class__ is float else queue,
+            *_counts_of(e),
+            _THUMB[e.feedback],
+            *self._cost(e, at, series),
+            None if reported is None else f"{reported.quantize(_PICO):f}",
+            *_texts_of(e),
+            self._detail(e, series),
         )
-        detail = self._detail(e, series)
-        if self.escapes:
-            detail = detail.replace("\\", "\\\\")
-            if "\\" in texts or "\n" in texts or "\r" in texts or texts.count("\t") != _TEXTS - 1:
-                texts = _escaped_texts(e)
-        line = (
-            f"{self._head}\t{moment}\t"
-            f"{'' if (v := e.latency_ms) is None else f'{v:.0f}'}\t{'' if (v := e.ttft_ms) is None else f'{v:.0f}'}\t"
-            f"{'' if (v := e.queue_ms) is None else f'{v:.0f}'}\t{'' if (v := e.input_tokens) is None else v}\t"
-            f"{'' if (v := e.output_tokens) is None else v}\t{'' if (v := e.cached_input_tokens) is None else v}\t"
-            f"{'' if (v := e.cache_write_tokens) is None else v}\t{'' if (v := e.reasoning_tokens) is None else v}\t"
-            f"{'' if (v := e.context_tokens) is None else v}\t{'' if (v := e.top_score) is None else v}\t"
-            f"{'' if (v := e.http_status) is None else v}\t{'' if (v := e.retry_count) is None else v}\t"
-            f"{'' if (v := e.documents) is None else v}\t{'' if (v := e.citations) is None else v}\t"
-            f"{_THUMB[e.feedback]}\t{'' if (v := e.refused) is None else v}\t"
-            f"{'' if (v := e.policy_hit) is None else v}\t{'' if (v := e.schema_valid) is None else v}\t"
-            f"{'' if (v := e.cache_hit) is None else v}\t{'' if (v := e.escalated) is None else v}\t{state}\t{cost}\t"
-            f"{'' if reported is None else _money(reported)}\t{texts}\t{detail}\n"
-        )
-        return Row(moment, e.event_id, series, line)
 
-    def _detail(self, e: Event, series: Resolved) -> str:
-        """The JSON of the rarely read fields, '' for none of them; remembered, for the events of a batch share it."""
+    def _detail(self, e: Event, series: Resolved) -> str | None:
+        """The JSON of the rarely read fields, None without any; remembered, for the events of a batch share it."""
         values = detail_of(e)
         if e.attributes is not None or series.folded is not None:
             return _encode(Detail(series.folded, *values)).decode()
-        detail = self._details.get(values)
-        if detail is None:
+        try:
+            return self._details[values]
+        except KeyError:
             text = _encode(Detail(None, *values)).decode()
-            detail = self._details[values] = "" if text == "{}" else text
-        return detail
+            detail = self._details[values] = None if text == "{}" else text
+            return detail
 
-    def _cost(self, e: Event, at: datetime, series: Resolved) -> tuple[int, str]:
-        """`cost_state` and the cost as COPY takes it ('' where there is none)."""
+    def _cost(self, e: Event, at: datetime, series: Resolved) -> tuple[int, str | None]:
+        """`cost_state` and the cost in USD with 12 decimals, None where there is none."""
         used, answered = e.input_tokens, e.output_tokens
         if used is None and answered is None:
             if series.refused_call or not series.model_operation:
-                return COST_NONE, ""
+                return COST_NONE, None
         elif series.wraps_calls or not (series.model_operation or e.response_model or series.dimensions["model"]):
-            return COST_NONE, ""
+            return COST_NONE, None
         tariff = self._tariff(e, at, series)
         rate = tariff.dated.rate
         if rate is None:
-            return (COST_UNMETERED if used is None and answered is None else COST_UNPRICED), ""
+            return (COST_UNMETERED if used is None and answered is None else COST_UNPRICED), None
         if (used is None and tariff.needs_input) or (answered is None and tariff.needs_output):
-            return COST_UNMETERED, ""
+            return COST_UNMETERED, None
         return COST_PRICED, rate.cost_text(
             used or 0, e.cached_input_tokens or 0, e.cache_write_tokens or 0, answered or 0, e.reasoning_tokens or 0
         )
@@ -149,30 +144,36 @@ class RowMaker:
         return Tariff(dated, bool(rate and rate.charges_input), bool(rate and rate.charges_output))
 
 
-def _moment(at: datetime) -> str:
-    """UTC with microseconds, always as wide. Made by msgspec, which takes a tenth of isoformat's time."""
-    text = _encode(at).decode()
-    return text[1:-1] if at.microsecond else f"{text[1:-2]}.000000Z"
+def as_json(rows: Sequence[Row]) -> str:
+    """Rows as a JSON array of objects by column, without what is empty or null."""
+    return _encode([_named(row) for row in rows]).decode()
 
 
-def _money(amount: Decimal) -> str:
-    return f"{amount.quantize(_PICO):f}"
+def _named(row: Row) -> dict[str, Any]:
+    named = {name: value for name, value in zip(COLUMNS, row, strict=True) if value not in _NOTHING}
+    if detail := row[DETAIL]:
+        named["detail"] = msgspec.Raw(detail.encode())
+    return named
 
 
-def _escaped_texts(e: Event) -> str:
-    texts = (
-        e.event_id,
-        e.trace_id,
-        e.span_id,
-        e.parent_span_id,
-        e.request_id,
-        e.conversation_id,
-        e.session_id,
-        e.tenant,
-        e.user_hash,
-        e.response_model,
-    )
-    return "\t".join([(text or "").translate(_ESCAPES) for text in texts])
+def as_csv(rows: Sequence[Row], *, escapes: bool) -> bytes:
+    """Rows as lines for COPY with CSV_FORMAT. `escapes`: some text may have a control character (see `Parsed`)."""
+    # Inside a text a newline is escaped, so this one is between two rows.
+    lines = _without_empty(_encode_lines(rows)[1:-2].replace(b"]\n[", b"\n")) + b"\n"
+    return _ESCAPE.sub(_as_written, lines) if escapes else lines
+
+
+CSV_FORMAT = "FORMAT csv, NULL 'null', QUOTE '\"', ESCAPE '\\'"
+
+
+def _without_empty(encoded: bytes) -> bytes:
+    """Empty texts as null. A quote inside a text is escaped, so these two enclose nothing and follow a separator."""
+    return encoded.replace(b',""', b",null") if b',""' in encoded else encoded
+
+
+def _as_written(escape: re.Match[bytes]) -> bytes:
+    """A control character as itself; an escaped quote or backslash stays, for CSV escapes it the same way."""
+    return bytes([int(escape[1], 16)]) if escape[1] else _CONTROLS.get(escape[0], escape[0])
 
 
 def in_utc(at: datetime) -> datetime:

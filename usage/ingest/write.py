@@ -2,13 +2,15 @@
 
 A batch is copied straight into the table, which is fastest and nearly always right. Only when a key is already there
 is the batch staged in a temporary table and merged. Everything happens inside one transaction, so it works behind
-PgBouncer in transaction mode.
+PgBouncer in transaction mode. A few events take one statement instead, `usage_ingest_small`, which is its own
+transaction: it does the same, for a COPY and what belongs to it are as many round trips as a page.
 """
 
-from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -16,25 +18,35 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from usage import partitions
 from usage.ingest import ledger
 from usage.ingest.ledger import Seal
-from usage.ingest.rows import COLUMNS, Row
-from usage.ingest.series import Known, RawKey, Resolved
-from usage.models import RollupMark
+from usage.ingest.rows import COLUMNS, CSV_FORMAT, OCCURRED_AT, SERIES, Row, as_csv, as_json
+from usage.models import PriceBook, RollupMark
+from usage.pricing.book import BOOK_ID
 
 LOCK_TIMEOUT, STATEMENT_TIMEOUT = "10s", "30s"
-ATTEMPTS = 4
+ATTEMPTS = 3
+# Up to so many events go by one statement. Its cost per event is higher, so beyond it COPY costs less in all.
+SMALL = 20
 _COPY_LINES = 500  # per piece, so that a large batch is never whole in memory a second time
 _UNIQUE_VIOLATION, _CHECK_VIOLATION = "23505", "23514"
 
-_BEGIN = """
+# The limits hold for the whole message but not its first statement, hence two.
+_SMALL = """
+SELECT set_config('statement_timeout', %s, true);
+SELECT usage_ingest_small(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_BOOK_MOVED, _SERIES_GONE, _KEY_USED = -1, -2, -3
+_BEGIN = f"""
 SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),
+    coalesce((SELECT version FROM {PriceBook._meta.db_table} WHERE id = {BOOK_ID}), 0),
     (SELECT count(*) FROM usage_series WHERE team_id = %s AND id = ANY(%s))
 """
-_COPY = f"COPY usage_event ({COLUMNS}) FROM STDIN (FORMAT text, NULL '')"
+_COLUMNS = ", ".join(COLUMNS)
+_COPY = f"COPY usage_event ({_COLUMNS}) FROM STDIN ({CSV_FORMAT})"
 _STAGE = "CREATE TEMP TABLE usage_event_stage (LIKE usage_event) ON COMMIT DROP"
-_COPY_STAGED = f"COPY usage_event_stage ({COLUMNS}) FROM STDIN (FORMAT text, NULL '')"
+_COPY_STAGED = f"COPY usage_event_stage ({_COLUMNS}) FROM STDIN ({CSV_FORMAT})"
 _MERGE = f"""
 WITH added AS (
-    INSERT INTO usage_event ({COLUMNS}) SELECT {COLUMNS} FROM usage_event_stage ORDER BY occurred_at, event_id
+    INSERT INTO usage_event ({_COLUMNS}) SELECT {_COLUMNS} FROM usage_event_stage ORDER BY occurred_at, event_id
     ON CONFLICT (team_id, occurred_at, event_id) DO NOTHING RETURNING occurred_at
 )
 SELECT date_bin('1 minute', occurred_at, TIMESTAMPTZ 'epoch'), count(*) FROM added GROUP BY 1
@@ -45,8 +57,16 @@ SELECT tier, %s, bucket, batch FROM unnest(%s::smallint[], %s::timestamptz[], %s
 """
 
 
-class SeriesGone(Exception):
+class Outdated(Exception):
+    """The rows were made from what is no longer so; nothing was stored. To be made again."""
+
+
+class SeriesGone(Outdated):
     """A remembered series is no longer in the database."""
+
+
+class BookMoved(Outdated):
+    """A price was changed after the price book of the rows was read."""
 
 
 class AlreadyAnswered(Exception):
@@ -59,32 +79,36 @@ class AlreadyAnswered(Exception):
 
 @dataclass
 class Batch:
-    """Rows of one team, sorted by (occurred_at, event_id), each key once. `known` has the series of every row.
+    """Rows of one team, sorted by (occurred_at, event_id), each key once.
 
-    `answer` makes the JSON kept in the ledger from the number of rows accepted.
+    `book_version` is that of the prices they were made with, `escapes` as in `Parsed`; `answer` makes the JSON kept
+    in the ledger from the number of rows accepted.
     """
 
     team_id: int
     batch_id: int
     rows: list[Row]
-    known: Known
+    book_version: int
+    escapes: bool
     now: datetime
     seal: Seal | None
     answer: Callable[[int], bytes]
 
+    @property
+    def series(self) -> list[int]:
+        """Ids of the series of the rows."""
+        return list({row[SERIES] for row in self.rows})
 
-def store(batch: Batch, relearn: Callable[[], Known]) -> int:
+
+def store(batch: Batch) -> int:
     """Commit a batch; returns how many rows were new. All or nothing.
 
-    Raises AlreadyAnswered, and Django's database errors when the database is away, full, read-only or busy.
+    Raises AlreadyAnswered, Outdated, and Django's database errors when the database is away, full, read-only or busy.
     """
     staged = False
     for _ in range(ATTEMPTS):
         try:
-            with transaction.atomic():
-                return _attempt(batch, staged=staged)
-        except SeriesGone:
-            batch.known = relearn()
+            return _by_statement(batch) if len(batch.rows) <= SMALL else _by_copy(batch, staged=staged)
         except IntegrityError as exc:
             if _sqlstate(exc) == _UNIQUE_VIOLATION:
                 staged = True
@@ -92,7 +116,7 @@ def store(batch: Batch, relearn: Callable[[], Known]) -> int:
                 partitions.ensure(batch.now)
             else:
                 raise
-    raise OperationalError("the batch could not be stored: series or partitions keep vanishing")
+    raise OperationalError("the batch could not be stored: partitions keep vanishing")
 
 
 def _sqlstate(exc: Exception) -> str | None:
@@ -104,56 +128,70 @@ def _no_partition(exc: Exception) -> bool:
     return _sqlstate(exc) == _CHECK_VIOLATION and diagnosis is not None and not diagnosis.constraint_name
 
 
-def _attempt(batch: Batch, *, staged: bool) -> int:
-    ids = {series: _series_id(batch.known, series.raw) for series in {row.series for row in batch.rows}}
-    with connection.cursor() as cursor:
-        _begin(cursor, batch.team_id, set(ids.values()))
+def _by_statement(batch: Batch) -> int:
+    """Store a few rows in one round trip: a transaction of its own, or part of the caller's where there is one."""
+    sealed = (batch.seal.key, batch.seal.digest, batch.answer(0).decode()) if batch.seal else (None, None, None)
+    horizon = partitions.minute_horizon(batch.now)
+    whole = (batch.team_id, batch.batch_id, batch.book_version, batch.series, horizon, as_json(batch.rows))
+    with transaction.atomic() if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
+        cursor.execute(_SMALL, [STATEMENT_TIMEOUT, *whole, LOCK_TIMEOUT, *sealed])
+        cursor.nextset()
+        accepted: int = cursor.fetchone()[0]
+    if accepted == _KEY_USED and batch.seal:
+        raise AlreadyAnswered(ledger.answered(batch.seal) or {})
+    if accepted < 0:
+        raise BookMoved if accepted == _BOOK_MOVED else SeriesGone
+    return accepted
+
+
+def _by_copy(batch: Batch, *, staged: bool) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        _begin(cursor, batch)
         if batch.seal and not ledger.claim(cursor, batch.seal):
             raise AlreadyAnswered(ledger.answered(batch.seal) or {})
-        minutes = _merge(cursor, batch.rows, ids) if staged else _copy_direct(cursor, batch.rows, ids)
-        accepted = minutes.total()
+        minutes = _merge(cursor, batch) if staged else _copy_direct(cursor, batch)
+        accepted = sum(minutes.values())
         _mark(cursor, batch, minutes)
         if batch.seal:
             ledger.settle(cursor, batch.seal, batch.answer(accepted))
     return accepted
 
 
-def _series_id(known: Known, key: RawKey) -> int:
-    found = known[key]
-    if not isinstance(found, Resolved):
-        raise TypeError(f"a row of a refused series: {found}")
-    return found.id
-
-
-def _begin(cursor, team_id: int, ids: set[int]) -> None:
-    """Time limits for this transaction only, and a look that every series is still there, in one round trip."""
-    cursor.execute(_BEGIN, [LOCK_TIMEOUT, STATEMENT_TIMEOUT, team_id, list(ids)])
-    if cursor.fetchone()[2] != len(ids):
+def _begin(cursor, batch: Batch) -> None:
+    """Time limits for this transaction only, and a look that prices and series are still so, in one round trip."""
+    series = batch.series
+    cursor.execute(_BEGIN, [LOCK_TIMEOUT, STATEMENT_TIMEOUT, batch.team_id, series])
+    _, _, book_version, present = cursor.fetchone()
+    if book_version != batch.book_version:
+        raise BookMoved
+    if present != len(series):
         raise SeriesGone
 
 
-def _copy(cursor, statement: str, rows: list[Row], ids: dict[Resolved, int]) -> None:
+def _copy(cursor, statement: str, batch: Batch) -> None:
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
-        for start in range(0, len(rows), _COPY_LINES):
-            copy.write(
-                "".join([f"{ids[series]}\t{line}" for _, _, series, line in rows[start : start + _COPY_LINES]]).encode()
-            )
+        for start in range(0, len(batch.rows), _COPY_LINES):
+            copy.write(as_csv(batch.rows[start : start + _COPY_LINES], escapes=batch.escapes))
 
 
-def _copy_direct(cursor, rows: list[Row], ids: dict[Resolved, int]) -> Counter[datetime]:
-    _copy(cursor, _COPY, rows, ids)
-    minutes = Counter([row[0][:16] for row in rows])
-    return Counter({datetime.fromisoformat(minute).replace(tzinfo=UTC): count for minute, count in minutes.items()})
+def _copy_direct(cursor, batch: Batch) -> dict[datetime, int]:
+    _copy(cursor, _COPY, batch)
+    moments = (row[OCCURRED_AT] for row in batch.rows)
+    return {minute: sum(1 for _ in same) for minute, same in groupby(moments, _minute)}
 
 
-def _merge(cursor, rows: list[Row], ids: dict[Resolved, int]) -> Counter[datetime]:
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def _merge(cursor, batch: Batch) -> dict[datetime, int]:
     cursor.execute(_STAGE)
-    _copy(cursor, _COPY_STAGED, rows, ids)
+    _copy(cursor, _COPY_STAGED, batch)
     cursor.execute(_MERGE)
-    return Counter(dict(cursor.fetchall()))
+    return dict(cursor.fetchall())
 
 
-def _mark(cursor, batch: Batch, minutes: Counter[datetime]) -> None:
+def _mark(cursor, batch: Batch, minutes: dict[datetime, int]) -> None:
     """Mark what to bring up to date: minutes with the batch that is new in them, or, where minutes are no longer kept,
     the hour as a whole, which is then made from the events."""
     horizon = partitions.minute_horizon(batch.now)
