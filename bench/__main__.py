@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import traffic
+from bench import sections, traffic
 from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
 from bench.ingest import measure_batches, measure_singles
 from bench.pages import page_rows, visit_pages
@@ -120,7 +120,8 @@ def main() -> int:
     except DeskFailed as problem:
         say(str(problem))
         return 1
-    chosen.out.write_text(render(rows, facts, f"python -m bench {' '.join(sys.argv[1:])}".strip()))
+    text = render(rows, facts, f"python -m bench {' '.join(sys.argv[1:])}".strip())
+    chosen.out.write_text(sections.kept(chosen.out, text))
     say(f"written: {chosen.out}")
     return 0
 

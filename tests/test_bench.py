@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench import traffic
+from bench import sections, traffic
 from bench.connection import Answer, accepted_of, post
 from bench.report import hand_notes, render
 from bench.table import MISSED, Rounds, Row, percentile, slope, verdict
@@ -77,3 +77,16 @@ def test_the_report_has_a_line_for_each_row():
     assert "| What | Reference | Ours | 0.5 | ≥ 0.6 | **missed** |" in text
     assert "Because." in text and "- a machine" in text
     assert hand_notes()[0].startswith("# ")
+
+
+def test_sections_of_other_benchmarks_survive_a_new_page(tmp_path):
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Old\n")
+    sections.put(page, "second", "## Second\n\nfirst try")
+    sections.put(page, "first", "## First")
+    sections.put(page, "second", "## Second\n\nagain")
+    assert page.read_text().count("## Second") == 1 and "first try" not in page.read_text()
+    page.write_text(sections.kept(page, "# New\n"))
+    text = page.read_text()
+    assert text.startswith("# New\n") and "# Old" not in text
+    assert text.index("## First") < text.index("## Second") < text.index("again")
