@@ -25,6 +25,7 @@ CAPABILITIES = {
     "events.read": Capability("read events and traces", EVERYONE),
     "change.add": Capability("add change markers", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "price.edit": Capability("edit prices", frozenset({FINANCE, ADMIN})),
+    "limit.edit": Capability("record providers' limits", frozenset({MAINTAINER, ADMIN})),
     "reprice.run": Capability("re-price history", frozenset({FINANCE, ADMIN})),
     "budget.edit": Capability("edit budgets", frozenset({FINANCE, ADMIN})),
     "budget.approve": Capability("approve large budget changes", frozenset({APPROVER, FINANCE, ADMIN})),
@@ -39,7 +40,7 @@ CAPABILITIES = {
 ROLE_HELP = {
     VIEWER: "sees every page of the team",
     OPERATOR: "viewer, and adds change markers, sets modes and switches, works incidents",
-    MAINTAINER: "operator, and makes and revokes API keys",
+    MAINTAINER: "operator, makes and revokes API keys, and records providers' limits",
     APPROVER: "operator, and approves releases and large budgets",
     FINANCE: "viewer, and edits prices and budgets, re-prices history",
     SECURITY: "viewer, and reads the audit log and stored content",

@@ -150,3 +150,25 @@ def test_spend_without_a_tenant_is_a_group(read, cast, traffic):
 
 def test_the_endpoints_are_named():
     assert reverse("api-metrics") == "/api/v1/metrics" and reverse("api-spend") == "/api/v1/spend"
+
+
+def test_events_without_a_tenant_can_be_asked_for(client, cast, support_key):
+    at = timezone.now() - timedelta(minutes=5)
+    record(cast.support, at, 3, tenant=None, conversation_id="a"), record(cast.support, at, 2, tenant="acme")
+    drain()
+    asked = {"metric": "calls,cost_usd,latency_p50,conversations", "tenant": "(none)", "group_by": "model"}
+    (row,) = client.get(reverse("api-metrics"), asked, headers=bearer(support_key)).json()["rows"]
+    assert (row["values"]["calls"], row["values"]["conversations"]) == (3, 1)
+    assert row["values"]["latency_p50"] == pytest.approx(800, rel=0.02) and Decimal(row["values"]["cost_usd"]) > 0
+    asked |= {"group_by": "release"}
+    assert client.get(reverse("api-metrics"), asked, headers=bearer(support_key)).status_code == 400
+
+
+def test_figures_of_empty_minutes_have_the_type_of_the_others(client, cast, support_key):
+    record(cast.support, timezone.now() - timedelta(minutes=5), 3)
+    drain()
+    start = (timezone.now() - timedelta(minutes=20)).isoformat()
+    asked = {"metric": "cost_usd,cost_per_hour,requests,requests_per_minute", "step": "minute", "start": start}
+    rows = client.get(reverse("api-metrics"), asked, headers=bearer(support_key)).json()["rows"]
+    kinds = {name: {type(row["values"][name]) for row in rows} for name in rows[0]["values"]}
+    assert kinds == {"cost_usd": {str}, "cost_per_hour": {str}, "requests": {int}, "requests_per_minute": {str}}

@@ -4,9 +4,10 @@ from django.urls import path
 
 from usage.api.changes import ChangesView
 from usage.api.events import EventsView
+from usage.api.limits import LimitsView
 from usage.api.metrics import MetricsView, SpendView
 from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingView
-from usage.views import changes, events, prices, reconcile, repricing, spend
+from usage.views import changes, events, limits, prices, reconcile, repricing, spend
 
 urlpatterns = [
     # Pages
@@ -25,6 +26,10 @@ urlpatterns = [
     path("prices/<int:pk>/", prices.price_edit, name="price-edit"),
     path("prices/unpriced/", prices.price_unpriced, name="price-unpriced"),
     path("prices/differences/", prices.price_differences, name="price-differences"),
+    path("prices/limits/", limits.limit_list, name="limit-list"),
+    path("prices/limits/add/", limits.limit_add, name="limit-add"),
+    path("prices/limits/<int:pk>/", limits.limit_edit, name="limit-edit"),
+    path("prices/limits/<int:pk>/remove/", limits.limit_remove, name="limit-remove"),
     path("prices/repricings/", repricing.repricing_list, name="repricing-list"),
     path("prices/repricings/new/", repricing.repricing_new, name="repricing-new"),
     path("prices/repricings/<int:pk>/", repricing.repricing_detail, name="repricing-detail"),
@@ -37,6 +42,7 @@ urlpatterns = [
     path("api/v1/metrics", MetricsView.as_view(), name="api-metrics"),
     path("api/v1/spend", SpendView.as_view(), name="api-spend"),
     path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
+    path("api/v1/limits", LimitsView.as_view(), name="api-limits"),
     path("api/v1/prices", PricesView.as_view(), name="api-prices"),
     path("api/v1/prices/<int:pk>", PriceView.as_view(), name="api-price"),
     path("api/v1/repricings", RepricingsView.as_view(), name="api-repricings"),

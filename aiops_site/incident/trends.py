@@ -168,7 +168,7 @@ def queue(t: Trends) -> Chart:
 
 
 def load(t: Trends) -> Chart:
-    """Requests in each bucket. Without known provider limits there is no quota to hold them against."""
+    """Requests in each bucket."""
     noun = t.population.noun
     return t.chart(
         "load",

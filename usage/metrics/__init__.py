@@ -1,7 +1,9 @@
 """The metric query: the one way pages, the API and reports read numbers."""
 
 from usage.metrics.asked import DIMENSION_NAMES, MetricQuery, QueryError
-from usage.metrics.catalogue import CATALOGUE, Metric
+from usage.metrics.catalogue import CATALOGUE
+from usage.metrics.limits import limit_use
+from usage.metrics.metric import Metric
 from usage.metrics.query import MetricResult, Row, kept_step, query
 
 __all__ = [
@@ -13,5 +15,6 @@ __all__ = [
     "QueryError",
     "Row",
     "kept_step",
+    "limit_use",
     "query",
 ]

@@ -4,10 +4,10 @@ Three populations: an *event* is one stage; a *request* is an event without a pa
 is an event whose operation calls a model.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from usage.measures import MODEL_OPERATIONS, WRAPPER_OPERATIONS
+from usage.metrics.metric import Distinct, Metric, Peak, Percentile, Sum
 
 # What metrics ask of a series by name (SQL on the alias s): worked out once for each series, not for each row.
 FLAGS = {
@@ -19,62 +19,6 @@ FLAGS = {
 REQUEST, CALL, FAILED, ANSWERED = "s.entry", "s.is_call", "s.failed", "s.answered"
 # Tokens of a wrapper are sums of its calls' tokens: counting them would double them.
 OWN_TOKENS = "s.own_tokens"
-
-Unit = Literal["count", "USD", "tokens", "ms", "ratio"]
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Sum of roll-up measures over the rows whose series meets `where` (SQL on the alias s; empty: all)."""
-
-    measures: tuple[str, ...]
-    where: str = ""
-
-    def sql(self) -> str:
-        total = " + ".join(f"coalesce(sum(r.{measure}){self._filter()}, 0)" for measure in self.measures)
-        return f"({total})"
-
-    def _filter(self) -> str:
-        return f" FILTER (WHERE {self.where})" if self.where else ""
-
-
-@dataclass(frozen=True)
-class Percentile:
-    """Quantile of a latency histogram over the rows whose series meets `where`."""
-
-    histogram: Literal["latency", "ttft", "queue"]
-    quantile: float
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Distinct:
-    """How many distinct ids a sketch counted over the rows whose series meets `where` (usage.sketch)."""
-
-    sketch: Literal["conversation"]
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure of the catalogue.
-
-    `value` is a sum, a percentile or a count of distinct ids. With `per`, it is divided by that sum or count (None
-    where that is 0); with `per_time` = "minute" or "hour", by the length of the bucket. `known` (a sum) says how many
-    events know the value: where it is 0 while `unknown` is not, the value is None, never 0.
-    """
-
-    name: str
-    label: str
-    unit: Unit
-    description: str
-    value: Sum | Percentile | Distinct
-    per: Sum | Distinct | None = None
-    per_time: Literal["", "ms", "minute", "hour"] = ""
-    scale: int = 1
-    better: Literal["up", "down", ""] = ""
-    known: Sum | None = None
-    unknown: Sum | None = None
 
 
 def _of(*measures: str, where: str = "") -> Sum:
@@ -119,6 +63,18 @@ def _percentiles(prefix: str, label: str, description: str, histogram, where: st
         )
         for percent in (50, 95, 99)
     ]
+
+
+def _quota(of: Literal["requests", "tokens"], what: str, noun: str) -> Metric:
+    return Metric(
+        f"quota_use_{of}",
+        f"Quota use, {noun}",
+        "ratio",
+        f"{what} of the busiest minute by the {noun} that the provider allows in a minute. Of several limits the one"
+        " used most; unknown where none is recorded. Read from minutes, kept for 14 days",
+        Peak(of),
+        better="down",
+    )
 
 
 _METRICS = [
@@ -254,6 +210,8 @@ _METRICS = [
     *_percentiles("call_latency", "Model latency", "Time of a model call", "latency", CALL),
     *_percentiles("ttft", "Time to first token", "Time from the start of a model call to its first token", "ttft", ""),
     *_percentiles("queue", "Queue wait", "Time waited before the work began", "queue", ""),
+    _quota("requests", "Model calls", "requests"),
+    _quota("tokens", "Input and output tokens", "tokens"),
     # Tokens
     Metric("total_tokens", "Tokens", "tokens", "Input and output tokens", TOKENS),
     _tokens("input_tokens", "Input tokens", "Tokens sent, cached ones included"),

@@ -8,7 +8,7 @@ import psycopg
 from django.db import connection
 
 from usage.histogram import quantile
-from usage.metrics.catalogue import Distinct, Percentile
+from usage.metrics.metric import Distinct, Percentile
 from usage.metrics.source import Source
 from usage.sketch import compact, count, count_only
 

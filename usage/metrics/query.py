@@ -17,8 +17,10 @@ from django.utils import timezone
 
 from usage import partitions
 from usage.metrics.asked import UTC_ZONE, MetricQuery, QueryError
-from usage.metrics.catalogue import CATALOGUE, Distinct, Metric, Percentile, Sum
+from usage.metrics.catalogue import CATALOGUE
+from usage.metrics.metric import Distinct, Metric, Peak, Percentile, Sum
 from usage.metrics.packed import read_distinct, read_percentiles
+from usage.metrics.quota import limited_keys, minutes, read_peaks
 from usage.metrics.source import Source
 from usage.metrics.window import (
     CALENDAR_STEPS,
@@ -39,7 +41,7 @@ from usage.metrics.window import (
 # int for counts and tokens, Decimal for USD and ratios, float for ms; None is unknown. Which one it is depends on the
 # metric's name, which no static type can say, and a union would make every reader cast.
 Value = Any
-Part = TypeVar("Part", Sum, Distinct)
+Part = TypeVar("Part", Sum, Distinct, Peak)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class MetricResult:
     def _index(self) -> dict[tuple[tuple[str, ...], datetime | None], dict[str, Value]]:
         return {(row.key, row.at): row.values for row in self.rows}
 
+    @cached_property
+    def _limited(self) -> dict[str, set]:
+        return limited_keys((row.key, row.values) for row in self.rows)
+
     @property
     def buckets(self) -> list[datetime]:
         """Every bucket of the window, empty ones too; [] without a step."""
@@ -78,7 +84,14 @@ class MetricResult:
     def value(self, metric: str, key: tuple[str, ...] = (), at: datetime | None = None) -> Value:
         """One figure; a count or sum of nothing is 0, anything else of nothing is None."""
         values = self._index.get((key, at))
-        return values[metric] if values else _value_of_nothing(CATALOGUE[metric])
+        return values[metric] if values else self._value_of_nothing(CATALOGUE[metric], key)
+
+    def _value_of_nothing(self, metric: Metric, key: tuple[str, ...]) -> Value:
+        if isinstance(metric.value, Peak):  # no calls use nothing of a limit that is known
+            return Decimal(0) if key in self._limited[metric.name] else None
+        if metric.per or isinstance(metric.value, Percentile):
+            return None
+        return Decimal(0) if metric.per_time or metric.unit == "USD" else 0
 
     def points(self, metric: str, key: tuple[str, ...] = ()) -> list[tuple[datetime, Value]]:
         """(bucket, value) over the whole window, gaps included."""
@@ -95,7 +108,7 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
     """Answer a MetricQuery. Raises QueryError where the roll-ups cannot answer it."""
     now = now or timezone.now()
     q = _in_kept_days(q, now)
-    start, end = _snap(q, now)
+    start, end = snap(q, now)
     if q.team_ids == ():
         return MetricResult(q, start, end, [])
     source = Source(q, _plan(q, start, end, now), start, end)
@@ -107,6 +120,8 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
         read_percentiles(source, percentiles, groups)
     if distinct := _parts(metrics, Distinct):
         read_distinct(source, distinct, groups)
+    if peaks := _parts(metrics, Peak):
+        read_peaks(minutes(q, start, end, now), peaks, groups)
     rows = [
         Row(key, at, {metric.name: _value(metric, totals, _length(q, at, start, end, now)) for metric in metrics})
         for (key, at), totals in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or start))
@@ -134,7 +149,7 @@ def _kept_hours(now: datetime) -> datetime:
     return now - timedelta(days=settings.HOUR_RETENTION_DAYS - 1)
 
 
-def _snap(q: MetricQuery, now: datetime) -> tuple[datetime, datetime]:
+def snap(q: MetricQuery, now: datetime) -> tuple[datetime, datetime]:
     """The window in whole steps (minutes without one), coarser where finer roll-ups are gone."""
     step, start, end = q.step or "minute", q.start.astimezone(UTC), q.end.astimezone(UTC)
     kept_minutes = partitions.minute_horizon(now)
@@ -224,6 +239,8 @@ _PER_TIME = {"ms": timedelta(milliseconds=1), "minute": MINUTE, "hour": HOUR}
 def _value(metric: Metric, totals: dict, length: timedelta) -> Value:
     if isinstance(metric.value, Percentile):
         return totals.get(metric.name)
+    if isinstance(metric.value, Peak):
+        return totals[metric.value]
     if metric.unknown and not totals.get(metric.known) and totals.get(metric.unknown):
         return None
     total = totals.get(metric.value, 0)
@@ -233,9 +250,3 @@ def _value(metric: Metric, totals: dict, length: timedelta) -> Value:
     if metric.per_time:
         return Decimal(total) / Decimal(str(length / _PER_TIME[metric.per_time]))
     return Decimal(total) if metric.unit == "USD" else int(total)
-
-
-def _value_of_nothing(metric: Metric) -> Value:
-    if metric.per or isinstance(metric.value, Percentile):
-        return None
-    return Decimal(0) if metric.per_time or metric.unit == "USD" else 0

@@ -30,8 +30,11 @@ class Source:
         """
         return "" in self.q.filters.get("tenant", ())
 
-    def sql(self, columns: list[str], select: str, extra: tuple[str, ...] = ()) -> str:
-        """The statement that reads `select` of the roll-up `columns` (alias r) by group, and by `extra` within it."""
+    def sql(self, columns: list[str], select: str, extra: tuple[str, ...] = (), join: str = "") -> str:
+        """The statement that reads `select` of the roll-up `columns` (alias r) by group, and by `extra` within it.
+
+        `join` is put behind the series (alias s).
+        """
         if self.untagged:
             columns = list(dict.fromkeys(["events", *columns]))
         tiers = " UNION ALL ".join(
@@ -44,7 +47,7 @@ class Source:
         return (
             f"SELECT {', '.join([*keys, select])} FROM ({tiers}) r"
             f" LEFT JOIN {self._series()} s ON s.team_id = r.team_id AND s.id = r.series_id"
-            f"{self._team_join()}{self._where()}{grouping}"
+            f"{join}{self._team_join()}{self._where()}{grouping}"
         )
 
     def split(self, record: tuple) -> tuple[tuple[tuple[str, ...], datetime | None], tuple]:

@@ -1,5 +1,6 @@
 from usage.models.changes import ChangeMarker
 from usage.models.events import BatchLedger, EventStamp, RollupMark, Series, UsageEvent
+from usage.models.limits import ProviderLimit
 from usage.models.prices import Price, PriceBook, Repricing
 from usage.models.reconciliation import ReconciledDay, Reconciliation
 
@@ -9,6 +10,7 @@ __all__ = [
     "EventStamp",
     "Price",
     "PriceBook",
+    "ProviderLimit",
     "ReconciledDay",
     "Reconciliation",
     "Repricing",

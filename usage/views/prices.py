@@ -66,6 +66,7 @@ def tabs(current_name: str) -> list[tuple[str, str, bool]]:
         ("Without a price", "price-unpriced"),
         ("Differences", "price-differences"),
         ("Re-pricing", "repricing-list"),
+        ("Provider limits", "limit-list"),
     )
     return [(label, reverse(name), name == current_name) for label, name in names]
 
