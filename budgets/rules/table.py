@@ -1,0 +1,77 @@
+"""Budgets as CSV: one line each, the same columns out and in."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from typing import Any
+
+THRESHOLDS = "thresholds"
+# What a spreadsheet would run as a formula is written behind an apostrophe, and read back without it.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class BadTable(ValueError):
+    """A file that is no table of budgets; the message says what to change."""
+
+
+def written(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
+    """Facts as CSV with a head. Thresholds read "70:notify 85:conserve"."""
+    out, names = StringIO(), list(columns)
+    writer = csv.DictWriter(out, names, lineterminator="\r\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(name, row[name]) for name in names})
+    return out.getvalue()
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == THRESHOLDS:
+        return " ".join(f"{row['percent']}:{row['action']}" for row in value)
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def read(text: str, columns: Iterable[str], most: int) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, facts) of each row; empty cells are left out, so that they take the default.
+
+    Raises BadTable: no head, a column that is not known or missing, more than `most` rows, broken quotes.
+    """
+    known = list(columns)
+    reader = csv.DictReader(StringIO(text.lstrip("\ufeff")), strict=True)
+    try:
+        head = [name.strip() for name in reader.fieldnames or []]
+        _check_head(head, known)
+        reader.fieldnames = head
+        rows = [(reader.line_num, _facts(row, reader.line_num)) for row in reader if any(row.values())]
+    except csv.Error as exc:
+        raise BadTable(f"Line {reader.line_num} cannot be read as CSV: {exc}.") from exc
+    if len(rows) > most:
+        raise BadTable(f"The file has {len(rows)} budgets; the most at once is {most}. Split it.")
+    return rows
+
+
+def _check_head(head: list[str], known: list[str]) -> None:
+    if "name" not in head or "limit" not in head:
+        raise BadTable("The first line must name the columns, at least name and limit. Export once to see all of them.")
+    if unknown := [name for name in head if name not in known]:
+        raise BadTable(f"There is no column “{unknown[0]}”. Known: {', '.join(known)}.")
+    if len(set(head)) < len(head):
+        raise BadTable("A column stands there twice.")
+
+
+def _facts(row: dict[str | Any, Any], line: int) -> dict[str, Any]:
+    if None in row:
+        raise BadTable(f"Line {line} has more cells than the first line.")
+    cells: dict[str, Any] = {name: _plain(value) for name, value in row.items() if value}
+    if THRESHOLDS in cells:
+        cells[THRESHOLDS] = [_threshold(part) for part in cells[THRESHOLDS].split()]
+    return cells
+
+
+def _plain(value: str) -> str:
+    return value[1:] if value[:1] == "'" and value[1:].startswith(FORMULA_STARTS) else value.strip()
+
+
+def _threshold(part: str) -> dict[str, str]:
+    percent, _, action = part.partition(":")
+    return {"percent": percent, "action": action}
