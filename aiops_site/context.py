@@ -36,6 +36,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Money",
         (
             Entry("Spend", "spend", "coins", phone=True),
+            Entry("Budgets", "budget-list", "wallet"),
             Entry("Unpriced", "price-unpriced", "unknown"),
             Entry("Prices", "price-list", "tag"),
         ),

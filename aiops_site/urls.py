@@ -22,6 +22,7 @@ urlpatterns = [
     path("accounts/", include("accounts.signin_urls")),
     path("settings/", include("accounts.urls")),
     path("", include("usage.urls")),
+    path("", include("budgets.urls")),
 ]
 
 # 403 says who can grant the missing right; 500 becomes 503 when the database is away.

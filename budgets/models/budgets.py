@@ -11,6 +11,9 @@ def _amount(**more) -> models.DecimalField:
     return models.DecimalField(max_digits=30, decimal_places=12, **more)
 
 
+UNIT_LABELS = {"usd": "USD", "tokens": "tokens", "requests": "requests"}
+
+
 class Budget(CallScope):
     """A limit on a slice of the calls per period. `version` grows with every edit: who edits an old one is told so."""
 
@@ -93,6 +96,11 @@ class Budget(CallScope):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def unit_label(self) -> str:
+        """The unit as pages and charts say it: USD, tokens, requests."""
+        return UNIT_LABELS[self.unit]
 
 
 class Threshold(models.Model):

@@ -1,0 +1,29 @@
+"""Bars of budgets for templates."""
+
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from aiops_site import formats
+from budgets.queries.standing import Standing
+from budgets.views.shown import amount
+
+register = template.Library()
+
+
+@register.filter
+def in_unit(value: Any, unit_label: str) -> SafeString:
+    """An amount with its unit, every digit on hover."""
+    exact = formats.money_exact(value) if unit_label == "USD" else f"{formats.exact(value)} {unit_label}"
+    return format_html('<span data-exact title="{}">{}</span>', exact, amount(value, unit_label))
+
+
+@register.inclusion_tag("budgets/bar.html")
+def budget_bar(standing: Standing) -> dict[str, Any]:
+    """Used and reserved of the limit, with a tick where the period is now; percentages for the SVG."""
+    used = min(float(standing.share), 1.0) * 100
+    reserved = min(float(standing.reserved_share) * 100, 100 - used)
+    tick = round(standing.elapsed * 100, 1)
+    return {"used": round(used, 1), "reserved": round(reserved, 1), "tick": tick, "standing": standing}

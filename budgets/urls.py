@@ -1,0 +1,24 @@
+"""Addresses of the budgets room."""
+
+from django.urls import path
+
+from budgets.views import budgets, changes, tables
+
+urlpatterns = [
+    path("budgets/", budgets.budget_list, name="budget-list"),
+    path("budgets/add/", budgets.budget_add, name="budget-add"),
+    path("budgets/preview/", budgets.budget_preview, name="budget-preview"),
+    path("budgets/csv/", tables.budget_csv, name="budget-csv"),
+    path("budgets/import/", tables.budget_import, name="budget-import"),
+    path("budgets/bulk/", tables.budget_bulk, name="budget-bulk"),
+    path("budgets/approvals/", changes.budget_approvals, name="budget-approvals"),
+    path("budgets/approvals/<int:pk>/decide/", changes.change_decide, name="budget-change-decide"),
+    path("budgets/approvals/<int:pk>/withdraw/", changes.change_withdraw, name="budget-change-withdraw"),
+    path("budgets/<int:pk>/", budgets.budget_detail, name="budget-detail"),
+    path("budgets/<int:pk>/edit/", budgets.budget_edit, name="budget-edit"),
+    path("budgets/<int:pk>/history/", budgets.budget_history, name="budget-history"),
+    path("budgets/<int:pk>/undo/", changes.budget_undo, name="budget-undo"),
+    path("budgets/<int:pk>/end/", changes.budget_end, name="budget-end"),
+    path("budgets/<int:pk>/grants/", changes.grant_add, name="budget-grant-add"),
+    path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
+]
