@@ -19,7 +19,7 @@ class Pace:
 
 
 def pace_of(*, used: Decimal, limit: Decimal, start: datetime, end: datetime, now: datetime) -> Pace:
-    """The pace in words: "over", "4 days early", "on pace", "below", "too early to say"."""
+    """The pace in words: "over", "4 days early", "on pace", "below pace", "too early to say"."""
     elapsed = Decimal((now - start) / (end - start))
     if used >= limit:
         return Pace("used up", "bad")
@@ -31,7 +31,7 @@ def pace_of(*, used: Decimal, limit: Decimal, start: datetime, end: datetime, no
     if projected > limit * ON_PACE:
         exhausted = start + (end - start) * float(elapsed * limit / used)
         return Pace(f"{early(end - exhausted)} early", "bad" if used * 100 >= limit * 85 else "warn", exhausted)
-    return Pace("on pace" if projected >= limit * Decimal("0.9") else "below", "ok")
+    return Pace("on pace" if projected >= limit * Decimal("0.9") else "below pace", "ok")
 
 
 def early(span) -> str:

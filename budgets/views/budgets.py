@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from itertools import dropwhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -221,7 +222,7 @@ def _running(
     for at, value in answer.points(metric):
         total += value or 0
         points.append((at, total))
-    return points
+    return list(dropwhile(lambda point: not point[1], points))
 
 
 def _before(standing: Standing, metric: str, step: str) -> list[tuple[datetime, Decimal]]:
