@@ -1,9 +1,12 @@
 """kill -9 in the middle of a replay: what was acknowledged is there exactly once, in events and in every roll-up."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tests.test_launcher import database
 from tests.traffic import event
 
 EVENTS = 9_000
+AWAY_SECONDS = float(os.environ.get("BROKER_AWAY_SECONDS", "10"))
 CHILDREN = ("web", "worker-realtime", "worker-batch", "beat", "valkey", "postgres")
 
 
@@ -78,11 +82,7 @@ def test_a_kill_in_the_middle_of_a_replay_loses_and_doubles_nothing(crashing, ke
 def assert_reconciled(desk: RunningDesk, events: int) -> None:
     """The desk's own workers catch up by themselves; then every tier agrees to the last unit."""
 
-    def no_marks() -> bool:
-        with database(desk) as link:
-            return link.execute("SELECT count(*) FROM usage_rollup_mark WHERE tier = 0").fetchone()[0] == 0
-
-    wait_for(no_marks, 60)
+    wait_for(lambda: marks(desk) == 0, 60)
     proof = json.loads(desk.manage("reconcile", "--json"))
     assert proof["events"] == events
     assert {day["verdict"] for day in proof["days"]} == {"equal"}
@@ -90,17 +90,47 @@ def assert_reconciled(desk: RunningDesk, events: int) -> None:
         assert len({(tier["events"], tier["cost_usd"]) for tier in day["tiers"].values()}) == 1
 
 
-def test_without_a_broker_events_are_taken_and_rolled_up_when_it_is_back(crashing, key, tmp_path):
-    """The broker is held down (stopped, not killed: the supervisor would start it again) while events come in."""
-    before = stored(crashing)
-    crashing.kill("valkey", 19)  # SIGSTOP
+@contextmanager
+def broker_gone(desk: RunningDesk):
+    """The broker refuses connections: killed, and its directory is away, so that no start of it succeeds."""
+    place = desk.data_dir / "run" / "valkey"
+    away = place.rename(place.with_name("valkey-away"))
+    desk.kill("valkey")
     try:
-        assert finish(start_replay(crashing, key, write_trace(tmp_path, "no-broker")))["accepted"] == EVENTS
-        status, _ = crashing.request("GET", "/accounts/login/")
-        assert status == 200
-        time.sleep(5)
+        yield
     finally:
-        crashing.kill("valkey", 18)  # SIGCONT
+        away.rename(place)
+
+
+@contextmanager
+def broker_hanging(desk: RunningDesk):
+    """The broker keeps its connections and answers nothing."""
+    desk.kill("valkey", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        desk.kill("valkey", signal.SIGCONT)
+
+
+def marks(desk: RunningDesk) -> int:
+    with database(desk) as link:
+        return link.execute("SELECT count(*) FROM usage_rollup_mark WHERE tier = 0").fetchone()[0]
+
+
+@pytest.mark.parametrize("broken", [broker_gone, broker_hanging], ids=["gone", "hanging"])
+def test_without_a_broker_events_are_taken_and_rolled_up_when_it_is_back(crashing, key, tmp_path, broken):
+    """For seconds here; BROKER_AWAY_SECONDS=300 plays five minutes."""
+    before = stored(crashing)
+    with broken(crashing):
+        until = time.monotonic() + AWAY_SECONDS
+        assert finish(start_replay(crashing, key, write_trace(tmp_path, broken.__name__)))["accepted"] == EVENTS
+        wait_for(lambda: crashing.readyz()[1].get("status") == "degraded", 20)
+        while time.monotonic() < until:
+            assert crashing.request("GET", "/accounts/login/")[0] == 200
+            time.sleep(1)
+        assert crashing.readyz()[1]["checks"]["broker"]["status"] == "failed"
+        assert marks(crashing) > 0  # nobody rolled them up: it was away indeed
+    crashing.wait_ready()
     assert_reconciled(crashing, before + EVENTS)
 
 
