@@ -172,3 +172,9 @@ def test_the_strip_says_in_words_what_its_colours_say():
     assert strip.summary == "2 of 3 intervals were below 99.50 %; the worst: Tue 16:00: 50 % good."
     assert (strip.ticks[0], strip.ticks[-1]) == ("13:00", "17:00")
     assert heat_strip([]).summary == "No traffic in this time."
+
+
+def test_the_legend_sums_bars_up_and_gives_the_newest_value_of_a_line():
+    points = [(NOON, 1.5), (NOON + HOUR, None), (NOON + 2 * HOUR, 2)]
+    assert (Series("spend", points, kind="bar").summary, Series("p95", points).summary) == (3.5, 2)
+    assert Series("spend", [(NOON, None)], kind="bar").summary is None

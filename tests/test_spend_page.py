@@ -76,6 +76,7 @@ def test_the_chart_adds_up_to_the_total(page, traffic):
     drawn = of_context(response, "stacked").series
     assert [series.name for series in drawn][-1] == "other" and len(drawn) == 9
     total = sum(value for series in drawn for _, value in series.points if value is not None)
+    assert sum(series.summary for series in drawn) == total
     assert total == of_context(response, "total").now.known
 
 

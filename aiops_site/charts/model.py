@@ -47,7 +47,17 @@ class Series:
     @property
     def last(self) -> Value:
         """The newest known value."""
-        return next((y for _, y in reversed(self.points) if y is not None and not isinstance(y, tuple)), None)
+        return next(iter(reversed(self.known)), None)
+
+    @property
+    def known(self) -> list[Decimal | float | int]:
+        """The known values; none of a band."""
+        return [y for _, y in self.points if y is not None and not isinstance(y, tuple)]
+
+    @property
+    def summary(self) -> Value:
+        """What stands for the series in few words: of bars, which add up, their sum; else the newest value."""
+        return sum(self.known) if self.kind == "bar" and self.known else self.last
 
 
 class Marker(NamedTuple):
@@ -140,7 +150,7 @@ class Chart:
         return tone("accent") if alone else named[series.colour_key]
 
     def keys(self) -> list[dict[str, str]]:
-        """The legend: name, colour, shape and newest value of each series."""
+        """The legend: name, colour, shape and the summary of each series."""
         colour = self.colour_of()
         return [
             {
@@ -148,7 +158,7 @@ class Chart:
                 "swatch": colour[s.name].removeprefix("var(--").removesuffix(")"),
                 "shape": "band" if s.kind == "band" else "rule" if s.kind == "line" else "box",
                 "dash": s.dash,
-                "last": formats.figure(s.last, self.unit) if s.last is not None and not s.previous else "",
+                "last": formats.figure(s.summary, self.unit) if s.summary is not None and not s.previous else "",
             }
             for s in self.series
         ]

@@ -133,7 +133,11 @@ def stacked(
         (at, _less(whole, [points[group.key][place][1] for group in drawn]))
         for place, (at, whole) in enumerate(over_time.points("cost_usd"))
     ]
-    series = [Series(name_of(explorer, group.key), points[group.key], kind="bar") for group in drawn]
+    series = [
+        # The colour follows the value, which stays when a team is renamed.
+        Series(name_of(explorer, group.key), points[group.key], kind="bar", key=" · ".join(group.key) or UNTAGGED)
+        for group in drawn
+    ]
     if any(value for _, value in left):
         series.append(Series("other", left, kind="bar"))
     return Chart(
