@@ -128,6 +128,8 @@ CELERY_TIMEZONE = "UTC"
 # realtime: what a person waits for; backfill: what may take hours; batch (the default): everything else.
 CELERY_TASK_ROUTES = {
     "usage.tasks.rollups.drain_minutes": {"queue": "realtime"},
+    "budgets.tasks.guard.refresh_metered": {"queue": "realtime"},
+    "budgets.tasks.guard.sweep_holds": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
     "usage.tasks.reconciliation.*": {"queue": "backfill"},
 }
@@ -150,6 +152,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=20),
     },
     "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
+    "meter budgets": every("budgets.tasks.guard.refresh_metered", 5),
+    "sweep reservations": every("budgets.tasks.guard.sweep_holds", 2),
+    "measure answers": every("budgets.tasks.guard.measure_answers", 600),
+    "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 
 # --- Accounts ---------------------------------------------------------------------------------------------------

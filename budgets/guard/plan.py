@@ -1,0 +1,221 @@
+"""From a request to what is asked of the database: the options for the call, and the budgets and limits over each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from accounts.models import ApiKey
+from budgets.guard.history import Expected, expected_output
+from budgets.guard.requests import Reserve
+from budgets.guard.snapshot import Known, Snapshot
+from budgets.rules.coverage import MODEL, PROVIDER, Facts
+from budgets.rules.options import Option, Wish, cheaper, option, shortest, under
+from budgets.rules.stance import NO_POLICY, Policy, Stance, is_stopped, stance_of, stricter_modes
+from incidents.models import Control
+from usage.pricing.rates import Rate
+
+# Spend that events report is brought up to date every few seconds; after so long, a closed budget stops calls.
+STALE_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A rate limit or a throttle: its counter's key and limits, None for none; `name` for people."""
+
+    key: str
+    name: str
+    requests: int | None
+    tokens: int | None
+    concurrency: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one request comes to under one snapshot. `budgets` and `rates` are of any option, in locking order."""
+
+    snapshot: Snapshot
+    at: datetime
+    request: Reserve
+    environment: str
+    stance: Stance
+    expected: Expected
+    options: list[Option]
+    denied: str
+    budgets: list[Known]
+    rates: list[Gate]
+    over: list[tuple[set[int], set[str]]]
+
+    @property
+    def unopened(self) -> list[Known]:
+        """Budgets whose period has no row yet."""
+        return [known for known in self.budgets if known.period_id(self.at) is None]
+
+    def budgets_of(self, number: int) -> list[tuple[int, Known]]:
+        """(place, budget) of those over an option, counted from 1; 0 is the call as asked."""
+        covering = self.over[max(number, 1) - 1][0]
+        return [(place, known) for place, known in enumerate(self.budgets) if known.budget.pk in covering]
+
+
+def make_plan(snapshot: Snapshot, key: ApiKey, request: Reserve, at: datetime) -> Plan:
+    """The options for a call and everything that has a say in them."""
+    environment = key.environment or request.environment
+    facts = (
+        request.feature,
+        request.tenant,
+        environment,
+        request.user_hash,
+        request.provider,
+        request.model,
+        request.cost_center,
+    )
+    team_id = key.team_id
+    stance = stance_of(_in_force(snapshot, team_id, facts, at), request.queue_class)
+    expected = _expected(request, team_id)
+    options, denied = _options(snapshot, team_id, request, facts, stance, expected, at)
+    covered = [_with(facts, one.provider, one.model) for one in options] or [facts]
+    budgets = [snapshot.budgets.over(team_id, one) for one in covered]
+    limits = [snapshot.limits.over(team_id, one) for one in covered]
+    rates = {f"limit:{one.pk}": _limit(one) for some in limits for one in some}
+    rates |= {f"throttle:{one.pk}": _throttle(one) for one in stance.throttles}
+    throttles = {f"throttle:{one.pk}" for one in stance.throttles}
+    known = {one.budget.pk: one for some in budgets for one in some}
+    return Plan(
+        snapshot,
+        at,
+        request,
+        environment,
+        stance,
+        expected,
+        options,
+        denied,
+        sorted(known.values(), key=lambda one: one.period_id(at) or 0),
+        [rates[name] for name in sorted(rates)],
+        [
+            ({one.budget.pk for one in some}, {f"limit:{one.pk}" for one in few} | throttles)
+            for some, few in zip(budgets, limits, strict=True)
+        ],
+    )
+
+
+def _in_force(snapshot: Snapshot, team_id: int, facts: Facts, at: datetime) -> list[Control]:
+    return [one for one in snapshot.controls.over(team_id, facts) if one.expires_at is None or one.expires_at > at]
+
+
+def _expected(request: Reserve, team_id: int) -> Expected:
+    if request.max_output_tokens is not None:
+        return Expected(request.max_output_tokens, "request")
+    return expected_output(team_id, request.feature, request.model)
+
+
+def _options(
+    snapshot: Snapshot,
+    team_id: int,
+    request: Reserve,
+    facts: Facts,
+    stance: Stance,
+    expected: Expected,
+    at: datetime,
+) -> tuple[list[Option], str]:
+    """The options in order of preference, and why there is none."""
+    if stance.denied is not None:
+        return [], "blocked" if stance.denied.kind == "mode" else stance.denied.kind
+    policy = snapshot.policy(team_id, request.feature, stance.mode) if stance.mode != "normal" else NO_POLICY
+    asked = Wish(
+        request.provider,
+        request.model,
+        request.input_tokens,
+        expected.tokens,
+        request.max_output_tokens,
+        request.cost_usd,
+    )
+    wish = under(asked, policy)
+    stopped = partial(_stopped, snapshot, team_id, facts, at)
+    providers = stance.providers or (request.provider,)
+    provider = next((one for one in providers if not stopped(one, wish.model)), None)
+    if provider is None:
+        return [], "provider_stopped"
+    wish = Wish(
+        provider, wish.model, wish.input, wish.output, wish.cap, wish.cost if provider == asked.provider else None
+    )
+    pricing = partial(_rate, snapshot, team_id, request, at)
+    code = "failover" if provider != asked.provider else f"mode_{stance.mode}" if wish != asked else "within_limits"
+    first = option(wish, pricing, asked, policy=policy, mode=stance.mode, code=code)
+    others = cheaper(asked, first, _stricter(snapshot, team_id, request.feature, stance.mode), pricing)
+    return [first, *(one for one in others if not stopped(one.provider, one.model))], ""
+
+
+def _stricter(snapshot: Snapshot, team_id: int, feature: str, mode: str) -> Iterator[tuple[str, Policy]]:
+    if snapshot.policies:
+        yield from ((one, snapshot.policy(team_id, feature, one)) for one in stricter_modes(mode))
+
+
+def _stopped(snapshot: Snapshot, team_id: int, facts: Facts, at: datetime, provider: str, model: str) -> bool:
+    return is_stopped(_in_force(snapshot, team_id, _with(facts, provider, model), at))
+
+
+def _rate(snapshot: Snapshot, team_id: int, request: Reserve, at: datetime, provider: str, model: str) -> Rate | None:
+    return snapshot.book.rate(team_id, provider, model, request.region, request.service_tier, at)
+
+
+def _with(facts: Facts, provider: str, model: str) -> Facts:
+    if facts[PROVIDER] == provider and facts[MODEL] == model:
+        return facts
+    changed = list(facts)
+    changed[PROVIDER], changed[MODEL] = provider, model
+    return tuple(changed)
+
+
+def _limit(row: Any) -> Gate:
+    return Gate(f"limit:{row.pk}", row.name, row.requests_per_minute, row.tokens_per_minute, row.concurrency)
+
+
+def _throttle(control: Control) -> Gate:
+    return Gate(f"throttle:{control.pk}", f"throttle of {control.queue_class}", control.requests_per_minute, None, None)
+
+
+def parameters(plan: Plan, key: ApiKey, digest: int | None, now: datetime | None) -> list[Any]:
+    """What guard_decide takes after p_again. `now`: the moment to go by, None for the database's clock."""
+    request, budgets, rates, options = plan.request, plan.budgets, plan.rates, plan.options
+    rows = [known.budget for known in budgets]
+    return [
+        digest,
+        key.pk,
+        key.team_id,
+        list(plan.snapshot.versions),
+        [
+            request.feature,
+            request.tenant,
+            plan.environment,
+            request.user_hash,
+            request.cost_center,
+            request.model,
+            plan.stance.mode,
+        ],
+        request.ttl_seconds,
+        now,
+        STALE_AFTER,
+        [known.period_id(plan.at) for known in budgets],
+        [row.pk for row in rows],
+        [known.allowed(plan.at) for known in budgets],
+        [row.enforcement == "hard" for row in rows],
+        [row.on_failure == "closed" for row in rows],
+        [row.unit for row in rows],
+        [one.key for one in rates],
+        [one.requests for one in rates],
+        [one.tokens for one in rates],
+        [one.concurrency for one in rates],
+        [one.provider for one in options],
+        [one.model for one in options],
+        [request.input_tokens if request.input_tokens is None else one.input for one in options],
+        [one.output for one in options],
+        [one.fixed for one in options],
+        [one.per_token for one in options],
+        [one.decision for one in options],
+        [one.code for one in options],
+        [row.pk in covering for covering, _ in plan.over[: len(options)] for row in rows],
+        [one.key in covering for _, covering in plan.over[: len(options)] for one in rates],
+        shortest(options[-1]) if options and request.cost_usd is None else None,
+        plan.denied,
+    ]
