@@ -37,15 +37,13 @@ class Source:
         """
         if self.untagged:
             columns = list(dict.fromkeys(["events", *columns]))
-        tiers = " UNION ALL ".join(
-            self._tier(tier, columns) for tier in dict.fromkeys(part.tier for part in self.parts)
-        )
+        rows = self._tiers(columns) if self.q.step or self.untagged or extra else self._by_series(columns)
         keys = [*self._keys(), *extra]
         grouping = f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}" if keys else ""
         # A group all of whose events name a tenant has none without one.
         grouping += " HAVING sum(r.events) > 0" if self.untagged and keys and not extra else ""
         return (
-            f"SELECT {', '.join([*keys, select])} FROM ({tiers}) r"
+            f"SELECT {', '.join([*keys, select])} FROM ({rows}) r"
             f" LEFT JOIN {self._series()} s ON s.team_id = r.team_id AND s.id = r.series_id"
             f"{join}{self._team_join()}{self._where()}{grouping}"
         )
@@ -58,6 +56,18 @@ class Source:
 
     def _start_of(self, bucket: datetime | int) -> datetime:
         return self.bounds[bucket - 1] if isinstance(bucket, int) else bucket.astimezone(UTC)
+
+    def _tiers(self, columns: list[str]) -> str:
+        """The rows of every part of the window."""
+        tiers = dict.fromkeys(part.tier for part in self.parts)
+        return " UNION ALL ".join(self._tier(tier, columns) for tier in tiers)
+
+    def _by_series(self, columns: list[str]) -> str:
+        """The same in one row for each series: the conditions of the sums are then not looked at for every bucket."""
+        keys = ["team_id", "series_id", *(["tenant"] if self.q.by_tenant else [])]
+        merged = [f"string_agg({name}, '')" if name in PACKED_NAMES else f"sum({name})" for name in columns]
+        sums = [f"{total} AS {name}" for total, name in zip(merged, columns, strict=True)]
+        return f"SELECT {', '.join([*keys, *sums])} FROM ({self._tiers(columns)}) r GROUP BY {', '.join(keys)}"
 
     def _tier(self, tier: str, columns: list[str]) -> str:
         ranges = []
