@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -9,7 +10,9 @@ from django.utils import timezone
 from tests.traffic import event, record
 from usage.actions import record_events
 from usage.queries.events import PAGE
+from usage.queries.recent import recent
 from usage.rollups import drain
+from usage.scope import Scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,6 +90,28 @@ def test_a_rare_event_is_found_with_few_queries(vera, cast, django_assert_max_nu
     drain()
     with django_assert_max_num_queries(25):
         assert len(vera.get("/events/?range=30d&feature=rare").context["events"]) == 1
+
+
+def test_a_page_reaches_back_over_the_whole_window(vera, cast):
+    now = timezone.now()
+    ages = [timedelta(hours=hours) for hours in (1, 11, 13, 40, 90, 400, 700)]
+    sent = [record(cast.support, now - age, 1)[0]["event_id"] for age in ages]
+    drain()
+    assert [row[0].event_id for row in vera.get("/events/?range=30d").context["events"]] == sent
+    assert [row[0].event_id for row in vera.get("/events/?range=30d&feature=answers").context["events"]] == sent
+
+
+def test_of_a_busy_day_only_the_newest_hours_are_read_event_by_event(cast, monkeypatch):
+    now = timezone.now()
+    for hours, count in ((1, 4), (3, 4), (5, 4)):
+        record(cast.support, now - timedelta(hours=hours), count)
+    drain()
+    scope = Scope(now - timedelta(days=7), now, ZoneInfo("UTC"), (cast.support,))
+    assert recent(scope) == scope.last(timedelta(days=1))
+    monkeypatch.setattr("usage.queries.recent.EVENTS", 9)
+    assert recent(scope).start == (now - timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    monkeypatch.setattr("usage.queries.recent.EVENTS", 1)
+    assert recent(scope).start == (now - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
 
 
 def test_unpriced_calls_can_be_listed(vera, cast):

@@ -12,17 +12,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from aiops_site import formats
 from aiops_site.middleware import HtmxRequest
 from aiops_site.product import changes, comparison, links, summary, trends, versions
 from aiops_site.product.window import scope_of
 from usage.changes import changes_between
 from usage.models import ChangeMarker, Series
+from usage.queries.recent import recent
 from usage.queries.top import top_by_cost
 from usage.scope import UNTAGGED, Scope
 from usage.views.events import first_event
 
 DEFAULT_RANGE = "7d"
-TOP_WINDOW = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ def _trends(_: HttpRequest, scope: Scope) -> dict:
 
 
 def _top(_: HttpRequest, scope: Scope) -> dict:
-    last = scope.last(min(TOP_WINDOW, scope.end - scope.start))
+    last = recent(scope)
     top = top_by_cost(last)
     return {
+        "span": formats.span_text(timedelta(minutes=(last.end - last.start) // timedelta(minutes=1))),
         "conversations": [(one, reverse("conversation", args=[one.team.slug, one.key])) for one in top.conversations],
         "users": [(one, links.evidence(last, team=one.team.slug, q=one.key)) for one in top.users],
         "failed_url": links.evidence(last, status="error"),

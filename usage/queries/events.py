@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import BigIntegerField, BooleanField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from usage.models import Series, UsageEvent
+from usage.queries.recent import recent
 from usage.scope import Scope
 
 HOUR = timedelta(hours=1)
+FIRST_PIECE = timedelta(hours=12)
 PAGE = 50
-# Ids with a bloom index over the whole retention, and those sought in the window's last day only.
+# Ids with a bloom index over the whole retention, and those sought in the end of the window only.
 INDEXED_IDS = ("event_id", "trace_id", "conversation_id", "request_id")
 OTHER_IDS = ("span_id", "session_id", "user_hash")
 FOUND = 500
@@ -59,23 +62,22 @@ class Wanted:
         own = {name: values for name, values in self.scope.filters.items() if name != "tenant"}
         return own | self.series
 
-    def matching_series(self) -> dict[tuple[int, int], Series] | None:
-        """(team, id) → series of those that match; None when all do."""
+    def matching_series(self) -> list[int] | None:
+        """Ids of the series that match, which may be thousands; None when all do."""
         if not self.series_filters and not self.entries_only:
             return None
         conditions: dict[str, Any] = {f"{name}__in": values for name, values in self.series_filters.items()}
         if self.entries_only:
             conditions["entry"] = True
         found = Series.objects.filter(team_id__in=self.scope.team_ids, **conditions)
-        return {(series.team_id, series.id): series for series in found}
+        return sorted(found.values_list("id", flat=True))
 
 
 def page_of(wanted: Wanted, after: After | None) -> tuple[list[UsageEvent], After | None]:
     """The next PAGE events, newest first, with `series` set on each; and where the page after begins."""
-    matching = wanted.matching_series()
+    ids = wanted.matching_series()
     events: list[UsageEvent] = []
-    if matching is None or matching:
-        ids = None if matching is None else sorted(id for _, id in matching)
+    if ids != []:
         end = min(wanted.scope.end, after.at + timedelta(microseconds=1)) if after else wanted.scope.end
         for start, stop in _stretches(wanted, ids, end):
             found = _between(wanted, ids, start, stop, after)
@@ -92,7 +94,8 @@ def _between(
 ) -> list[UsageEvent]:
     found = UsageEvent.objects.filter(team_id__in=wanted.scope.team_ids, occurred_at__gte=start, occurred_at__lt=stop)
     if ids is not None:
-        found = found.filter(series_id__in=ids)
+        # One array: as a list, each of thousands of ids would be a parameter of its own.
+        found = found.filter(RawSQL("series_id = ANY(%s)", [ids], BooleanField()))
     if tenants := wanted.scope.filters.get("tenant"):
         named = Q(tenant__in=[tenant for tenant in tenants if tenant])
         found = found.filter(named | Q(tenant=None) if "" in tenants else named)
@@ -109,8 +112,18 @@ def _stretches(wanted: Wanted, ids: list[int] | None, end: datetime) -> Iterator
     The roll-ups say which hours hold the series; hours not rolled up yet are always looked at.
     """
     start = wanted.scope.start
-    for first, last in _runs(_hours(wanted, ids, start, end)):
+    hours = (hour for first, last in _pieces(start, end) for hour in _hours(wanted, ids, first, last))
+    for first, last in _runs(hours):
         yield max(first, start), min(last + HOUR, end)
+
+
+def _pieces(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The window cut at whole hours, latest first, each piece longer than the one before: the first often suffices."""
+    length = FIRST_PIECE
+    while end > start:
+        first = max(start, (end - length).replace(minute=0, second=0, microsecond=0))
+        yield first, end
+        end, length = first, length * 5
 
 
 def _hours(wanted: Wanted, ids: list[int] | None, start: datetime, end: datetime) -> list[datetime]:
@@ -144,7 +157,7 @@ def _hours(wanted: Wanted, ids: list[int] | None, start: datetime, end: datetime
         return [bucket.astimezone(UTC) for (bucket,) in cursor.fetchall()]
 
 
-def _runs(hours: list[datetime]) -> Iterator[tuple[datetime, datetime]]:
+def _runs(hours: Iterable[datetime]) -> Iterator[tuple[datetime, datetime]]:
     """(first, last) of at most six hours in a row, latest first; the very latest hour alone, for it often suffices."""
     run: list[datetime] = []
     alone = True
@@ -170,17 +183,18 @@ def with_series(events: list[UsageEvent]) -> list[UsageEvent]:
 def search(scope: Scope, text: str) -> list[UsageEvent]:
     """Events with this exact id, newest first, at most FOUND.
 
-    Event, trace, conversation and request ids are sought in everything kept; span, session and user ids in the last
-    day of the window.
+    Event, trace, conversation and request ids are sought in everything kept; span, session and user ids in the end of
+    the window (usage.queries.recent).
     """
     for name in INDEXED_IDS:
         if found := _with_id(scope, name, text):
             return found
-    recent = Q(occurred_at__gte=max(scope.start, scope.end - timedelta(days=1)), occurred_at__lt=scope.end)
+    last = recent(scope)
     conditions = Q()
     for name in OTHER_IDS:
         conditions |= Q(**{name: text})
-    return _newest(UsageEvent.objects.filter(recent & conditions, team_id__in=scope.team_ids))
+    within = Q(occurred_at__gte=last.start, occurred_at__lt=last.end)
+    return _newest(UsageEvent.objects.filter(within & conditions, team_id__in=scope.team_ids))
 
 
 def dimension_with(scope: Scope, value: str) -> str:

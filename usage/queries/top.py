@@ -46,7 +46,7 @@ class Top:
 
 
 def top_by_cost(scope: Scope) -> Top:
-    """At most LIMIT of each over the scope's window and filters. Two scans of its events: keep it to a day."""
+    """At most LIMIT of each over the scope's window and filters. Two scans of its events: see usage.queries.recent."""
     parameters: dict[str, Any] = {"teams": list(scope.team_ids), "start": scope.start, "end": scope.end}
     filters = _filters(scope, parameters)
     teams = {team.id: team for team in scope.teams}
