@@ -4,6 +4,7 @@ Three populations: an *event* is one stage; a *request* is an event without a pa
 is an event whose operation calls a model.
 """
 
+from functools import cache
 from typing import Literal
 
 from usage.measures import MODEL_OPERATIONS, WRAPPER_OPERATIONS
@@ -21,6 +22,7 @@ REQUEST, CALL, FAILED, ANSWERED = "s.entry", "s.is_call", "s.failed", "s.answere
 OWN_TOKENS = "s.own_tokens"
 
 
+@cache
 def _of(*measures: str, where: str = "") -> Sum:
     return Sum(measures, where)
 

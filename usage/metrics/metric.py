@@ -6,9 +6,12 @@ from typing import Literal
 Unit = Literal["count", "USD", "tokens", "ms", "ratio"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sum:
-    """Sum of roll-up measures over the rows whose series meets `where` (SQL on the alias s; empty: all)."""
+    """Sum of roll-up measures over the rows whose series meets `where` (SQL on the alias s; empty: all).
+
+    The catalogue makes each once: an answer looks its sums up many thousand times, and by identity that costs little.
+    """
 
     measures: tuple[str, ...]
     where: str = ""

@@ -122,8 +122,9 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
         read_distinct(source, distinct, groups)
     if peaks := _parts(metrics, Peak):
         read_peaks(minutes(q, start, end, now), peaks, groups)
+    lengths = {at: _length(q, at, start, end, now) for at in {at for _, at in groups}}
     rows = [
-        Row(key, at, {metric.name: _value(metric, totals, _length(q, at, start, end, now)) for metric in metrics})
+        Row(key, at, {metric.name: _value(metric, totals, lengths[at]) for metric in metrics})
         for (key, at), totals in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or start))
     ]
     return MetricResult(q, start, end, rows)
