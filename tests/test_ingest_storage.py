@@ -41,7 +41,7 @@ def test_every_field_comes_back(way, client, support_key, cast):
         "latency_ms": 5, "ttft_ms": 4, "queue_ms": 3, "input_tokens": 30, "output_tokens": 20,
         "cached_input_tokens": 10, "cache_write_tokens": 9, "reasoning_tokens": 8, "context_tokens": 7,
         "top_score": 0.25, "http_status": 200, "retry_count": 2, "documents": 0, "citations": 6,
-        "refused": False, "policy_hit": True, "schema_valid": True, "cache_hit": False,
+        "refused": False, "policy_hit": True, "schema_valid": True, "cache_hit": False, "escalated": True,
     }  # fmt: skip
     dims = {
         "environment": "prod", "service": "api", "feature": "f", "endpoint": "/x", "operation": "chat",

@@ -234,7 +234,7 @@ def test_the_page_links_a_model_without_a_limit_to_the_filled_in_form(client, ca
     form = client.get(reverse("limit-add"), {"provider": "openai", "model": "gpt-4o"}).content.decode()
     assert 'value="gpt-4o"' in form
     limit()
-    assert "30" in client.get(reverse("limit-list")).content.decode().partition("Of tokens/min")[2]
+    assert "30" in client.get(reverse("limit-list")).content.decode().partition("Used in the last 24 hours")[2]
 
 
 @pytest.mark.parametrize(
@@ -272,3 +272,22 @@ def test_the_api_lists_the_limits_and_gives_their_use(client, cast, at):
     assert Decimal(answer["rows"][0]["values"]["quota_use_requests"]) == Decimal("0.3")
     refused = client.get(reverse("api-metrics"), {"metric": QUOTA[0], "group_by": "tenant"}, headers=key)
     assert refused.status_code == 400 and refused.json()["error"]["field"] == "metric"
+
+
+def test_a_limit_that_regions_share_is_used_by_all_of_them_in_the_same_minute(client, cast, at):
+    limit()
+    record(cast.support, at, 3, region="eu"), record(cast.support, at, 4, region="us")
+    record(cast.support, at + MINUTE, 5, region="us")
+    drain()
+    client.force_login(cast.mia)
+    page = client.get(reverse("incident-part", args=["quota"]), headers={"HX-Request": "true"}).content.decode()
+    assert "Quota use 70" in page and "openai" in page
+
+
+def test_a_limit_that_nothing_was_called_against_is_not_used(client, cast, at):
+    limit(provider="mistral")
+    record(cast.support, at, 1)
+    drain()
+    client.force_login(cast.mia)
+    page = client.get(reverse("limit-list")).content.decode().partition("Used in the last 24 hours")[2]
+    assert "mistral" in page and "room" in page and "set limit" in page

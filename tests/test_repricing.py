@@ -368,6 +368,27 @@ def test_hours_older_than_the_raw_events_are_re_priced_from_their_tokens(cast, o
     assert not RollupMark.objects.exists()
 
 
+def test_old_hours_tell_the_cost_of_conversations_where_all_calls_name_one(cast):
+    start = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) - 2 * DAY
+    named = [call(i, start, conversation_id="c") for i in range(3)]
+    mixed = [call(i + 3, start + timedelta(hours=1), conversation_id="c" if i else None) for i in range(3)]
+    send(cast.support, named + mixed)
+    drain()
+    make_old(cast.support)
+    price()
+    finish(ask(since=timezone.now() - 100 * DAY))
+    drain()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT cost_usd, conversation_cost_usd, conversation_priced, conversation_unknown"
+            " FROM usage_hour WHERE team_id = %s ORDER BY bucket",
+            [cast.support.pk],
+        )
+        (whole, named_cost, *known), part = cursor.fetchone(), cursor.fetchone()
+    assert (whole, *known) == (named_cost, 3, None)
+    assert (part[0], part[1:]) == (whole, (None, None, 2))
+
+
 def test_a_second_run_over_old_hours_changes_nothing(cast, old_calls):
     price()
     finish(ask(since=timezone.now() - 100 * DAY))

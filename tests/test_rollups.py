@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 from django.db import connection, connections, transaction
@@ -240,3 +241,17 @@ def test_midnight_belongs_to_the_next_day():
     with connection.cursor() as cursor:
         cursor.execute("SELECT bucket, events FROM usage_day ORDER BY 1")
         assert cursor.fetchall() == [(midnight - timedelta(days=1), 1), (midnight, 1)]
+
+
+def test_conversations_of_before_are_rolled_up_by_the_migration():
+    team, at = make_team(), timezone.now() - timedelta(minutes=2)
+    record(team, at, 2, conversation_id="c"), record(team, at - timedelta(days=20), 2, conversation_id="d")
+    record(team, at - timedelta(minutes=9), 2)
+    drain()
+    with connection.cursor() as cursor:
+        for tier in ("minute", "hour", "day"):
+            cursor.execute(f"UPDATE usage_{tier} SET conversation_sketch = NULL, conversation_priced = NULL")
+        cursor.execute(import_module("usage.migrations.0007_mark_conversations").MARK)
+    assert RollupMark.objects.count() == 2
+    drain()
+    assert all_days_equal(timezone.now())

@@ -108,9 +108,17 @@ def test_a_value_leads_to_its_own_breakdown(page, traffic):
 
 def test_calls_without_a_tenant_are_a_row_and_parts_sum_to_the_whole(page, cast, traffic):
     response = page("range=6h&by=tenant&compare=none")
-    rows = {row.cells[0]: row.group.now for row in of_context(response, "rows")}
-    assert rows["(none)", ""].requests > rows[next(key for key in rows if key[0] == "acme")].requests > 0
+    rows = {row.cells[0][0]: row.group.now for row in of_context(response, "rows")}
+    assert rows["(none)"].requests > rows["acme"].requests > 0
     assert of_context(response, "total").now.known == stored_cost(cast.support, traffic - timedelta(hours=2))
+
+
+def test_calls_without_a_tenant_lead_to_their_own_breakdown(page, traffic):
+    response = page("range=6h&by=tenant&compare=none")
+    row = next(row for row in of_context(response, "rows") if row.cells[0][0] == "(none)")
+    narrowed = page(row.cells[0][1].partition("?")[2])
+    assert of_context(narrowed, "total").now.requests == row.group.now.requests
+    assert "tenant=%28none%29" in row.events_url
 
 
 def test_tenant_with_a_wide_dimension_is_refused_with_the_reason(page, traffic):

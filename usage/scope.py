@@ -262,4 +262,5 @@ def _values_seen(team_ids: tuple[int, ...]) -> dict[str, list[str]]:
             " GROUP BY 1 ORDER BY sum(events) DESC LIMIT %s",
             [list(team_ids), TENANT_CHOICES],
         )
-        return found | {"tenant": [tenant for (tenant,) in cursor.fetchall()]}
+        tenants = [tenant for (tenant,) in cursor.fetchall()]
+        return found | {"tenant": [*tenants, ""] if tenants else []}

@@ -131,6 +131,16 @@ FEATURES = (
     ),
 )  # fmt: skip
 
+# What the teams' providers allow: team, provider, model ("" for all of them), requests and tokens a minute. The others
+# have no limit recorded, so that the pages have something unknown.
+LIMITS: tuple[tuple[str, str, str, int, int | None], ...] = (
+    ("support", "anthropic", "", 8, 40_000),
+    ("support", "openai", "gpt-4o-mini", 10, None),
+    ("search", "openai", "", 20, 30_000),
+    ("coding", "openai", "gpt-5", 5, 60_000),
+    ("growth", "openai", "gpt-4o-mini", 30, 45_000),
+)
+
 TEAMS = tuple(dict.fromkeys(feature.team for feature in FEATURES))
 
 TENANTS = (

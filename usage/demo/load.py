@@ -17,9 +17,10 @@ from accounts.demo import create_demo_people, create_demo_teams, remove_demo_peo
 from accounts.models import Team
 from usage import partitions, rollups
 from usage.actions import record_events
+from usage.demo.cast import LIMITS
 from usage.demo.changes import CHANGES, markers
 from usage.demo.hours import LONGEST, events_between
-from usage.models import ChangeMarker, UsageEvent
+from usage.models import ChangeMarker, ProviderLimit, UsageEvent
 from usage.rollups.drain import TEAM_LOCK
 
 WINDOW = timedelta(days=30)
@@ -141,6 +142,13 @@ def _window_end(now: datetime) -> datetime:
         ChangeMarker(**marker | {"team": teams[marker["team"]], "idempotency_key": f"demo-{number}"})
         for number, marker in enumerate(markers(end))
     )
+    ProviderLimit.objects.bulk_create(
+        ProviderLimit(
+            team=teams[team], provider=provider, model=model, requests_per_minute=requests, tokens_per_minute=tokens,
+            note="Demo",
+        )
+        for team, provider, model, requests, tokens in LIMITS
+    )  # fmt: skip
     return end
 
 

@@ -294,7 +294,7 @@ def drivers(explorer: Explorer, report: SpendReport) -> list[Driver]:
     return [
         Driver(
             name_of(explorer, group.key),
-            _drill(explorer, group.key),
+            explorer.drill(0, group.key[0]),
             effects,
             EFFECT_NAMES[effects.largest],
             group.now.unknown + (group.before or Figures()).unknown,
@@ -317,22 +317,12 @@ class TableRow:
 
 
 def row(explorer: Explorer, report: SpendReport, group: Group, by_group: MetricResult) -> TableRow:
-    urls = [_cell_url(explorer, place, value) for place, value in enumerate(group.key)]
+    urls = [explorer.drill(place, value) for place, value in enumerate(group.key)]
     cells = list(zip(explorer.labels(group.key), urls, strict=True))
     seen = group.key in set(by_group.keys)
     spark = sparkline([value for _, value in by_group.points("cost_usd", group.key)]) if seen else None
     url = events_url(explorer, explorer.group_by, group.key)
     return TableRow(cells, group, _share(group, report), change(group), spark, url)
-
-
-def _cell_url(explorer: Explorer, place: int, value: str) -> str:
-    """Calls without a tenant cannot be asked for by tenant."""
-    untenanted = explorer.group_by[place] == "tenant" and not value
-    return "" if untenanted else explorer.drill(place, value)
-
-
-def _drill(explorer: Explorer, key: tuple[str, ...]) -> str:
-    return _cell_url(explorer, 0, key[0])
 
 
 def _share(group: Group, report: SpendReport) -> Decimal | None:
@@ -368,7 +358,7 @@ def untagged(explorer: Explorer, report: SpendReport) -> list[tuple[str, Decimal
 def events_url(explorer: Explorer, names: tuple[str, ...], key: tuple[str, ...]) -> str:
     """The events behind a figure; '' where the events page cannot filter by all of it."""
     scope = explorer.scope
-    if {*names, *scope.filters} - EVENT_FILTERS - {"team"} or ("tenant" in names and not key[names.index("tenant")]):
+    if {*names, *scope.filters} - EVENT_FILTERS - {"team"}:
         return ""
     values = {name: value or UNTAGGED for name, value in zip(names, key, strict=True)}
     window = {"from": explorer.window.start, "to": explorer.window.end}
