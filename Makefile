@@ -6,7 +6,7 @@ VENV = .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench bench-forecast clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ lint:  ## Check style, formatting and types
 bench:  ## Measure the numbers table and write docs/benchmarks.md (SIZE=100000 … 10000000)
 	@$(BOOTSTRAP) --dev
 	$(VENV)/python -m bench $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+bench-forecast:  ## Measure the forecast on real daily series and write its section of docs/benchmarks.md
+	@$(BOOTSTRAP) --dev
+	$(VENV)/python -m bench.forecast $(ARGS)
 
 clean:  ## Remove the virtual environment and caches; keeps data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
