@@ -16,7 +16,7 @@ def check_secret_key(app_configs, **kwargs) -> list[CheckMessage]:
 
 def check_database(app_configs, **kwargs) -> list[CheckMessage]:
     """Partitions, COPY and arrays are PostgreSQL's."""
-    if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    if settings.DATABASES["default"]["ENGINE"] == "aiops_site.database":
         return []
     hint = "DATABASE_URL=postgresql://user:password@host:5432/name"
     return [Error("The desk runs on PostgreSQL 16 to 18 only.", hint=hint, id="desk.E001")]

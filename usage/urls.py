@@ -10,6 +10,16 @@ from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingVie
 from usage.views import changes, events, limits, prices, reconcile, repricing, spend
 
 urlpatterns = [
+    # API first: looked up for every event
+    path("api/v1/events", EventsView.as_view(), name="api-events"),
+    path("api/v1/metrics", MetricsView.as_view(), name="api-metrics"),
+    path("api/v1/spend", SpendView.as_view(), name="api-spend"),
+    path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
+    path("api/v1/limits", LimitsView.as_view(), name="api-limits"),
+    path("api/v1/prices", PricesView.as_view(), name="api-prices"),
+    path("api/v1/prices/<int:pk>", PriceView.as_view(), name="api-price"),
+    path("api/v1/repricings", RepricingsView.as_view(), name="api-repricings"),
+    path("api/v1/repricings/<int:pk>", RepricingView.as_view(), name="api-repricing"),
     # Pages
     path("events/", events.event_list, name="event-list"),
     path("events/<slug:team>/", events.event_detail, name="event"),
@@ -37,14 +47,4 @@ urlpatterns = [
     path("prices/repricings/<int:pk>/resume/", repricing.repricing_resume, name="repricing-resume"),
     path("spend/", spend.spend, name="spend"),
     path("spend/csv/", spend.spend_csv, name="spend-csv"),
-    # API
-    path("api/v1/events", EventsView.as_view(), name="api-events"),
-    path("api/v1/metrics", MetricsView.as_view(), name="api-metrics"),
-    path("api/v1/spend", SpendView.as_view(), name="api-spend"),
-    path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
-    path("api/v1/limits", LimitsView.as_view(), name="api-limits"),
-    path("api/v1/prices", PricesView.as_view(), name="api-prices"),
-    path("api/v1/prices/<int:pk>", PriceView.as_view(), name="api-price"),
-    path("api/v1/repricings", RepricingsView.as_view(), name="api-repricings"),
-    path("api/v1/repricings/<int:pk>", RepricingView.as_view(), name="api-repricing"),
 ]

@@ -1,6 +1,7 @@
 """POST /api/v1/events: from HTTP to `record_events` and back."""
 
 from email.message import Message
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -26,6 +27,11 @@ class EventsView(APIView):
     """Takes usage events."""
 
     required_scope = "ingest"
+
+    def initial(self, request: Request, *args, **kwargs) -> None:
+        """Who calls, and whether they may. No negotiation, versions or throttles: there is one answer, in JSON."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
 
     @extend_schema(**EVENTS_SCHEMA)
     def post(self, request: Request) -> HttpResponse:
@@ -60,6 +66,7 @@ def _record(request: Request) -> Outcome:
         )
 
 
+@lru_cache(maxsize=64)
 def _is_lines(content_type: str) -> bool:
     """Whether the client declares NDJSON. Raises BodyRefused (415) for a type or charset that is not taken."""
     message = Message()
