@@ -77,9 +77,9 @@ def sample(signal: Signal, value: Value, count: int) -> str:
 
 
 def span(interval: Interval) -> str:
-    """Both ends, with the digits that tell them apart: "1.4–3.1 %"."""
+    """Both ends, with the digits that tell them apart: "1.4–3.1 %", kept on one line."""
     digits = 1 if interval.high - interval.low < 0.05 else 0
-    return f"{100 * interval.low:.{digits}f}–{100 * interval.high:.{digits}f} %"
+    return f"{100 * interval.low:.{digits}f}\u2060–\u2060{100 * interval.high:.{digits}f}\u00a0%"
 
 
 # --- Health score -------------------------------------------------------------------------------------------------

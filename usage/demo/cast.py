@@ -136,7 +136,7 @@ FEATURES = (
 LIMITS: tuple[tuple[str, str, str, int, int | None], ...] = (
     ("support", "anthropic", "", 8, 40_000),
     ("support", "openai", "gpt-4o-mini", 10, None),
-    ("search", "openai", "", 20, 30_000),
+    ("search", "openai", "", 20, 40_000),
     ("coding", "openai", "gpt-5", 5, 60_000),
     ("growth", "openai", "gpt-4o-mini", 30, 45_000),
 )
