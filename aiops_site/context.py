@@ -30,6 +30,8 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Incident", "incident", "pulse", phone=True),
             Entry("Product", "product", "spark", phone=True),
             Entry("Executive", "executive", "report", phone=True),
+            Entry("Alerts", "alert-list", "bell"),
+            Entry("Controls", "control-list", "switch"),
         ),
     ),
     (

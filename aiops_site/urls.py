@@ -22,6 +22,7 @@ urlpatterns = [
     path("accounts/", include("accounts.signin_urls")),
     path("settings/", include("accounts.urls")),
     path("", include("usage.urls")),
+    path("", include("incidents.urls")),
     path("", include("budgets.urls")),
 ]
 

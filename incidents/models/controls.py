@@ -1,5 +1,7 @@
 """Controls: what people and policies set to keep a bad day small. The guard reads those in force with every answer."""
 
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -78,7 +80,21 @@ class Control(CallScope):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.mode or self.tool_name or self.queue_class} on {self.scope_label}"
+        return f"{self.does}: {self.scope_label}"
+
+    @property
+    def does(self) -> str:
+        """What it does, in a few words: "Conserve mode", "Kill switch of web_search", "batch at 60 requests/min"."""
+        if self.kind == self.Kind.MODE:
+            return f"{self.get_mode_display()} mode"
+        if self.kind == self.Kind.FAILOVER:
+            return f"Failover to {', '.join(self.failover_order)}"
+        if self.kind == self.Kind.THROTTLE:
+            return f"{self.queue_class} at {self.requests_per_minute} requests/min"
+        return f"{self.get_kind_display()} of {self.tool_name}" if self.tool_name else self.get_kind_display()
+
+    def is_in_force(self, now: datetime) -> bool:
+        return self.ended_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 class ControlVersion(models.Model):

@@ -1,0 +1,202 @@
+"""Controls: setting and ending them, and what is in force. The guard sees a change with its next answer."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.access import can, visible_teams
+from accounts.actions import audit
+from accounts.models import Team, User
+from incidents.models import Control
+from incidents.models.controls import Mode
+from usage.changes import record_change
+from usage.models.scopes import SCOPE_FIELDS
+from usage.pricing.actions import Author
+
+LONGEST = timedelta(days=366)
+# What a kind needs and what it must not have; the database has the same rules, these have the words.
+OWN_FIELDS = {
+    "mode": ("mode",),
+    "kill_switch": (),
+    "breaker": (),
+    "failover": ("failover_order",),
+    "throttle": ("queue_class", "requests_per_minute"),
+}
+
+
+@dataclass(frozen=True)
+class Where:
+    """The slice of the calls that a control is over; '' and None mean any."""
+
+    team: Team | None = None
+    feature: str = ""
+    tenant: str = ""
+    environment: str = ""
+    user_hash: str = ""
+    provider: str = ""
+    model: str = ""
+    cost_center: str = ""
+
+
+@dataclass(frozen=True)
+class What:
+    """What a control does. `tool_name` only with a kill switch."""
+
+    kind: str
+    mode: str = ""
+    tool_name: str = ""
+    queue_class: str = ""
+    requests_per_minute: int | None = None
+    failover_order: list[str] = field(default_factory=list)
+
+
+def set_control(
+    *,
+    author: Author,
+    where: Where,
+    what: What,
+    reason: str,
+    expires_at: datetime | None = None,
+    origin: str = Control.Origin.PERSON,
+    origin_key: str = "",
+    at: datetime | None = None,
+) -> Control:
+    """Put a control in force, with its audit row and a change marker for the charts, in one transaction.
+
+    Raises ValidationError by field: no reason, an end that is past, a kind without what it needs.
+    """
+    now = at or timezone.now()
+    control = Control(
+        **vars(where), **vars(what), reason=reason.strip(), origin=origin, origin_key=origin_key, created_at=now
+    )
+    control.expires_at, control.created_by = expires_at, author.user
+    _check(control, now)
+    with transaction.atomic():
+        control.save()
+        _record(control, "control.set", author, control.reason, after=facts(control), at=now, title=f"{control}")
+    return control
+
+
+def end_control(*, author: Author, control: Control, reason: str, at: datetime | None = None) -> Control:
+    """End a control now. Raises ValidationError where it is not in force any more, or no reason is given."""
+    now = at or timezone.now()
+    if not reason.strip():
+        raise ValidationError({"reason": "Say why: the history shows it."})
+    with transaction.atomic():
+        control = Control.objects.select_for_update(of=("self",)).select_related("team").get(pk=control.pk)
+        if not control.is_in_force(now):
+            raise ValidationError("It is not in force any more.")
+        before = facts(control)
+        control.ended_at, control.ended_by, control.ended_reason = now, author.user, reason.strip()[:500]
+        control.save(update_fields=["ended_at", "ended_by", "ended_reason"])
+        _record(control, "control.ended", author, reason, before=before, at=now, title=f"{control} ends")
+    return control
+
+
+def extend_control(*, author: Author, control: Control, expires_at: datetime | None) -> Control:
+    """Give a control in force another end; None is until somebody ends it."""
+    now = timezone.now()
+    with transaction.atomic():
+        control = Control.objects.select_for_update(of=("self",)).select_related("team").get(pk=control.pk)
+        if not control.is_in_force(now):
+            raise ValidationError("It is not in force any more. Set it anew.")
+        before = facts(control)
+        control.expires_at = expires_at
+        _check(control, now)
+        control.save(update_fields=["expires_at"])
+        _audit(control, "control.extended", author, "", before=before, after=facts(control))
+    return control
+
+
+def in_force(now: datetime) -> QuerySet[Control]:
+    """Every control in force, newest first."""
+    return Control.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), ended_at=None).select_related(
+        "team", "created_by"
+    )
+
+
+def visible_controls(user: User) -> QuerySet[Control]:
+    """Those of the user's teams and those over all teams, which reach into every team."""
+    return Control.objects.filter(Q(team__in=visible_teams(user)) | Q(team=None)).select_related(
+        "team", "created_by", "ended_by"
+    )
+
+
+def may_set(user: User, team: Team | None) -> bool:
+    return can(user, "control.set", team)
+
+
+def facts(control: Control) -> dict[str, Any]:
+    """What a control says, for the audit log and the API."""
+    names = ("kind", *OWN_FIELDS[control.kind], *SCOPE_FIELDS, "tool_name", "origin", "origin_key", "reason")
+    found = {name: value for name in names if (value := getattr(control, name)) not in ("", None, [])}
+    found["team"] = control.team.slug if control.team else "all"
+    return found | {"expires_at": control.expires_at.isoformat() if control.expires_at else None}
+
+
+def _check(control: Control, now: datetime) -> None:
+    problems = {}
+    if not control.reason:
+        problems["reason"] = "Say why: the history shows it."
+    if control.expires_at and not now < control.expires_at <= now + LONGEST:
+        problems["expires_at"] = "It must end in the future, within a year."
+    problems |= _kind_problems(control)
+    if problems:
+        raise ValidationError(problems)
+    control.clean_fields()
+
+
+def _kind_problems(control: Control) -> dict[str, str]:
+    if control.kind not in OWN_FIELDS:
+        return {"kind": f"This must be one of {', '.join(OWN_FIELDS)}."}
+    problems = {}
+    if control.kind == "mode" and control.mode not in Mode.values:
+        problems["mode"] = "Choose the mode."
+    if control.kind == "failover" and not control.failover_order:
+        problems["failover_order"] = "Name the providers in the order to try, e.g. azure, openai."
+    if control.kind == "throttle":
+        if control.queue_class not in ("realtime", "batch", "backfill"):
+            problems["queue_class"] = "This must be realtime, batch or backfill."
+        if control.requests_per_minute is None:
+            problems["requests_per_minute"] = "Say how many requests a minute are let through; 0 stops them."
+    for name in ("mode", "queue_class", "requests_per_minute", "failover_order"):
+        if name not in OWN_FIELDS[control.kind] and getattr(control, name) not in ("", None, []):
+            problems[name] = f"A {control.get_kind_display().lower()} has none. Leave it empty."
+    if control.tool_name and control.kind != "kill_switch":
+        problems["tool_name"] = "Only a kill switch takes a tool away."
+    return problems
+
+
+def _record(
+    control: Control, action: str, author: Author, reason: str, *, at: datetime, title: str, before=None, after=None
+) -> None:
+    _audit(control, action, author, reason, before=before, after=after)
+    record_change(
+        team=control.team,
+        at=at,
+        kind="policy",
+        title=title[:200],
+        description=reason,
+        actor=author.user,
+        environment=control.environment,
+        feature=control.feature,
+    )
+
+
+def _audit(control: Control, action: str, author: Author, reason: str, *, before, after) -> None:
+    audit(
+        actor=author.user,
+        action=action,
+        target=str(control),
+        team=control.team,
+        before=before,
+        after=after,
+        reason=reason,
+        request=author.request,
+        label=author.label,
+    )

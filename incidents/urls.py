@@ -1,0 +1,16 @@
+"""Addresses of the incidents room."""
+
+from django.urls import path
+
+from incidents.views import alerts, controls
+
+urlpatterns = [
+    path("alerts/", alerts.alert_list, name="alert-list"),
+    path("controls/", controls.control_list, name="control-list"),
+    path("controls/set/", controls.control_set, name="control-set"),
+    path("controls/<int:pk>/end/", controls.control_end, name="control-end"),
+    path("controls/policies/", controls.policy_list, name="policy-list"),
+    path("controls/policies/add/", controls.policy_edit, name="policy-add"),
+    path("controls/policies/<int:pk>/", controls.policy_edit, name="policy-edit"),
+    path("controls/policies/<int:pk>/remove/", controls.policy_remove, name="policy-remove"),
+]

@@ -1,0 +1,156 @@
+"""Controls in force and their history; setting, ending, and the policies of modes."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import can_anywhere, person_of, require, visible_teams
+from accounts.models import Team
+from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
+from incidents.forms import SLICE, ControlForm, PolicyForm
+from incidents.models import ModePolicy
+from incidents.policies import facts, remove_policy, save_policy, visible_policies
+from usage.pricing.actions import Author
+
+HISTORY = 50
+
+
+def tabs(current: str) -> list[tuple[str, str, bool]]:
+    names = (("Controls", "control-list"), ("Mode policies", "policy-list"))
+    return [(label, reverse(name), name == current) for label, name in names]
+
+
+def author_of(request: HttpRequest) -> Author:
+    return Author(user=person_of(request), request=request)
+
+
+def _report(form, error: ValidationError) -> None:
+    for name, texts in error.message_dict.items() if hasattr(error, "error_dict") else [("", error.messages)]:
+        shown = "lasts" if name == "expires_at" else name
+        form.add_error(shown if shown in form.fields else None, texts)
+
+
+@login_required
+@require_safe
+def control_list(request: HttpRequest) -> HttpResponse:
+    """What is in force now, then what was."""
+    now, user = timezone.now(), person_of(request)
+    mine = visible_controls(user)
+    current = mine.filter(pk__in=in_force(now))
+    return render(
+        request,
+        "incidents/controls.html",
+        {
+            "current": [(one, may_set(user, one.team)) for one in current],
+            "past": mine.exclude(pk__in=in_force(now)).order_by("-created_at")[:HISTORY],
+            "may_set": can_anywhere(user, "control.set"),
+            "tabs": tabs("control-list"),
+            "now": now,
+        },
+    )
+
+
+@login_required
+def control_set(request: HttpRequest) -> HttpResponse:
+    """Set a control; kind, mode, team and slice may come filled in by the query string."""
+    user = person_of(request)
+    if not can_anywhere(user, "control.set"):
+        require(user, "control.set")
+    form = ControlForm(request.POST or None, user=user, initial=_prefilled(request))
+    if request.method == "POST" and form.is_valid():
+        require(user, "control.set", form.where.team)
+        try:
+            control = set_control(
+                author=author_of(request),
+                where=form.where,
+                what=form.what,
+                reason=form.cleaned_data["reason"],
+                expires_at=form.expires_at,
+            )
+        except ValidationError as error:
+            _report(form, error)
+        else:
+            messages.success(request, f"{control} is in force. The guard's answers follow it from now on.")
+            return redirect("control-list")
+    return render(request, "incidents/control_set.html", {"form": form, "tabs": tabs("control-list")})
+
+
+def _prefilled(request: HttpRequest) -> dict[str, object]:
+    names = ("kind", "mode", "tool_name", "queue_class", "failover_order", *SLICE)
+    found: dict[str, object] = {name: request.GET[name] for name in names if name in request.GET}
+    team = visible_teams(request.user).filter(slug=request.GET.get("team", "")).first()
+    return found | {"team": team}
+
+
+@login_required
+@require_POST
+def control_end(request: HttpRequest, pk: int) -> HttpResponse:
+    control = get_object_or_404(visible_controls(person_of(request)), pk=pk)
+    require(request.user, "control.set", control.team)
+    try:
+        end_control(author=author_of(request), control=control, reason=request.POST.get("reason", ""))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, f"{control} has ended.")
+    return redirect("control-list")
+
+
+@login_required
+@require_safe
+def policy_list(request: HttpRequest) -> HttpResponse:
+    """What conserve and emergency mean, by team and feature."""
+    user = person_of(request)
+    rows = [(one, may_set(user, one.team)) for one in visible_policies(user)]
+    may = can_anywhere(user, "control.set")
+    return render(request, "incidents/policies.html", {"rows": rows, "may_set": may, "tabs": tabs("policy-list")})
+
+
+@login_required
+def policy_edit(request: HttpRequest, pk: int | None = None) -> HttpResponse:
+    """Make a policy, or change one."""
+    user = person_of(request)
+    policy = get_object_or_404(visible_policies(user), pk=pk) if pk else None
+    if not can_anywhere(user, "control.set"):
+        require(user, "control.set")
+    form = PolicyForm(request.POST or None, user=user, initial=_as_initial(policy) if policy else None)
+    if request.method == "POST" and form.is_valid():
+        return _save(request, form, policy) or render(
+            request, "incidents/policy_form.html", {"form": form, "policy": policy, "tabs": tabs("policy-list")}
+        )
+    return render(request, "incidents/policy_form.html", {"form": form, "policy": policy, "tabs": tabs("policy-list")})
+
+
+def _save(request: HttpRequest, form: PolicyForm, policy: ModePolicy | None) -> HttpResponse | None:
+    team: Team | None = form.chosen_team
+    require(request.user, "control.set", team)
+    place = {"feature": form.cleaned_data["feature"].strip(), "mode": form.cleaned_data["mode"]}
+    try:
+        saved = save_policy(author=author_of(request), team=team, **place, values=form.values)
+    except ValidationError as error:
+        _report(form, error)
+        return None
+    if policy and policy.pk != saved.pk:
+        messages.info(request, "It was saved for another team, feature or mode; the policy you came from stays.")
+    messages.success(request, f"The policy for {saved} is saved.")
+    return redirect("policy-list")
+
+
+def _as_initial(policy: ModePolicy) -> dict[str, object]:
+    lines = "\n".join(f"{asked} = {used}" for asked, used in policy.model_map.items())
+    return facts(policy) | {"team": policy.team, "model_map": lines, "tools_off": ", ".join(policy.tools_off)}
+
+
+@login_required
+@require_POST
+def policy_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    policy = get_object_or_404(visible_policies(person_of(request)), pk=pk)
+    require(request.user, "control.set", policy.team)
+    remove_policy(author=author_of(request), policy=policy)
+    messages.success(request, "The policy is removed; the next more general one holds.")
+    return redirect("policy-list")

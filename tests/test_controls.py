@@ -1,0 +1,173 @@
+"""Controls and mode policies: who may set them, what is refused, that all of it is history, and its pages."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import AuditEntry
+from incidents.actions import raise_alert
+from incidents.controls import What, Where, end_control, extend_control, in_force, set_control
+from incidents.models import Control, ModePolicy
+from incidents.policies import save_policy
+from usage.models import ChangeMarker
+from usage.pricing.actions import Author
+
+pytestmark = pytest.mark.django_db
+
+
+def put(cast, **more) -> Control:
+    values = {"where": Where(team=cast.support), "what": What("mode", mode="conserve"), "reason": "Spend doubled"}
+    return set_control(author=Author(user=cast.olu), **values | more)
+
+
+def test_setting_one_leaves_an_audit_row_and_a_marker_on_the_charts(cast):
+    control = put(cast)
+    entry = AuditEntry.objects.get(action="control.set")
+    assert (entry.actor, entry.team, entry.reason, entry.after["mode"]) == (
+        cast.olu,
+        cast.support,
+        "Spend doubled",
+        "conserve",
+    )
+    marker = ChangeMarker.objects.get()
+    assert (marker.kind, marker.team, marker.title) == ("policy", cast.support, "Conserve mode: Support AI")
+    assert list(in_force(timezone.now())) == [control]
+
+
+def test_one_ends_by_hand_once(cast):
+    control = put(cast)
+    end_control(author=Author(user=cast.mia), control=control, reason="Fixed")
+    assert not in_force(timezone.now()).exists()
+    control.refresh_from_db()
+    assert (control.ended_by, control.ended_reason) == (cast.mia, "Fixed")
+    with pytest.raises(ValidationError, match="not in force"):
+        end_control(author=Author(user=cast.mia), control=control, reason="again")
+
+
+def test_one_expires_without_any_worker(cast):
+    now = timezone.now()
+    put(cast, expires_at=now + timedelta(minutes=15))
+    assert in_force(now + timedelta(minutes=14)).exists()
+    assert not in_force(now + timedelta(minutes=15)).exists()
+
+
+def test_the_end_can_be_moved(cast):
+    control = put(cast, expires_at=timezone.now() + timedelta(minutes=15))
+    extend_control(author=Author(user=cast.olu), control=control, expires_at=timezone.now() + timedelta(hours=2))
+    assert in_force(timezone.now() + timedelta(hours=1)).exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"reason": " "}, "reason"),
+        ({"what": What("mode")}, "mode"),
+        ({"what": What("mode", mode="panic")}, "mode"),
+        ({"what": What("teleport")}, "kind"),
+        ({"what": What("failover")}, "failover_order"),
+        ({"what": What("throttle", queue_class="fast", requests_per_minute=1)}, "queue_class"),
+        ({"what": What("throttle", queue_class="batch")}, "requests_per_minute"),
+        ({"what": What("breaker", tool_name="web_search")}, "tool_name"),
+        ({"what": What("breaker", mode="conserve")}, "mode"),
+        ({"expires_at": "past"}, "expires_at"),
+    ],
+)
+def test_a_control_that_makes_no_sense_is_refused_by_field(cast, more, field):
+    if more.get("expires_at"):
+        more = {"expires_at": timezone.now() - timedelta(seconds=1)}
+    with pytest.raises(ValidationError) as caught:
+        put(cast, **more)
+    assert field in caught.value.message_dict
+    assert not Control.objects.exists() and not ChangeMarker.objects.exists()
+
+
+def form(**more) -> dict:
+    return {"kind": "kill_switch", "team": "", "tool_name": "web_search", "lasts": "60", "reason": "Leaks"} | more
+
+
+def test_an_operator_sets_and_ends_one_on_the_page(client, cast):
+    client.force_login(cast.olu)
+    client.post(reverse("control-set"), form(team=cast.support.pk))
+    control = Control.objects.get()
+    assert (control.does, control.team) == ("Kill switch of web_search", cast.support)
+    assert control.expires_at - control.created_at > timedelta(minutes=59)
+    assert "web_search" in client.get(reverse("control-list")).content.decode()
+    client.post(reverse("control-end", args=[control.pk]), {"reason": "Patched"})
+    control.refresh_from_db()
+    assert control.ended_reason == "Patched"
+
+
+def test_who_may_only_look_cannot_set_or_end(client, cast):
+    control = put(cast)
+    client.force_login(cast.vera)
+    assert client.get(reverse("control-set")).status_code == 403
+    assert client.post(reverse("control-end", args=[control.pk]), {"reason": "x"}).status_code == 403
+
+
+def test_a_team_operator_cannot_reach_other_teams_or_all(client, cast):
+    control = put(cast)
+    client.force_login(cast.olu)
+    client.post(reverse("control-set"), form(team=cast.search.pk))
+    client.post(reverse("control-set"), form(team=""))
+    assert Control.objects.count() == 1
+    client.force_login(cast.stan)
+    assert client.post(reverse("control-end", args=[control.pk]), {"reason": "x"}).status_code == 404
+    assert "Spend doubled" not in client.get(reverse("control-list")).content.decode()
+
+
+def test_a_control_over_all_teams_is_seen_by_every_team(client, cast):
+    put(cast, where=Where(), reason="Provider is down")
+    client.force_login(cast.stan)
+    assert "Provider is down" in client.get(reverse("control-list")).content.decode()
+
+
+def policy_form(cast, **more) -> dict:
+    return {"team": cast.support.pk, "feature": "chat", "mode": "conserve", "model_map": "gpt-4o = gpt-4o-mini"} | more
+
+
+def test_a_policy_is_made_changed_and_removed_with_audit(client, cast):
+    client.force_login(cast.mia)
+    client.post(reverse("policy-add"), policy_form(cast, max_output_tokens="300", tools_off="web_search, sql"))
+    policy = ModePolicy.objects.get()
+    assert (policy.model_map, policy.tools_off) == ({"gpt-4o": "gpt-4o-mini"}, ["web_search", "sql"])
+    page = client.get(reverse("policy-edit", args=[policy.pk])).content.decode()
+    assert "gpt-4o = gpt-4o-mini" in page
+    client.post(reverse("policy-edit", args=[policy.pk]), policy_form(cast, max_output_tokens="200"))
+    policy.refresh_from_db()
+    assert (policy.max_output_tokens, policy.tools_off) == (200, [])
+    client.post(reverse("policy-remove", args=[policy.pk]))
+    actions = AuditEntry.objects.filter(action__startswith="policy").values_list("action", flat=True)
+    assert list(actions) == ["policy.removed", "policy.changed", "policy.added"]
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [({"model_map": "gpt-4o"}, "should read"), ({"model_map": ""}, "at least one"), ({"top_k": "0"}, "greater than")],
+)
+def test_a_policy_that_says_nothing_or_nonsense_is_refused(client, cast, more, part):
+    client.force_login(cast.mia)
+    assert part in client.post(reverse("policy-add"), policy_form(cast, **more)).content.decode()
+    assert not ModePolicy.objects.exists()
+
+
+def test_the_default_of_everybody_is_there_once(cast):
+    author, values = Author(user=cast.ada), dict.fromkeys(("max_output_tokens", "max_context_tokens"))
+    values |= {"top_k": 3, "model_map": {}, "tools_off": []}
+    for _ in range(2):
+        save_policy(author=author, team=None, feature="", mode="conserve", values=values)
+    assert ModePolicy.objects.count() == 1
+
+
+def test_alerts_of_another_team_are_not_listed(client, cast):
+    facts = {"severity": "warning", "route": "ticket", "runbook": "cost-spike", "at": timezone.now()}
+    raise_alert(source_kind="budget", source_key="1", team=cast.support, title="Support is at 85 %", **facts)
+    raise_alert(source_kind="budget", source_key="2", team=None, title="All of us are at 85 %", **facts)
+    shown = {}
+    for person in (cast.stan, cast.vera, cast.emil):
+        client.force_login(person)
+        page = client.get(reverse("alert-list")).content.decode()
+        shown[person.first_name] = ("Support is at" in page, "All of us" in page)
+    assert shown == {"Stan": (False, False), "Vera": (True, False), "Emil": (True, True)}
