@@ -59,10 +59,26 @@ def quantile(packed: bytes | None, q: float, without: bytes | None = None) -> fl
     if without:
         fewer = counts(without)
         values[: len(fewer)] -= fewer
+    bucket = bucket_of(values, q)
+    return None if bucket is None else middle(bucket)
+
+
+def sizes(packed: bytes) -> np.ndarray:
+    """`counts` over every bucket there can be, so that histograms can be added."""
+    entries = np.frombuffer(packed, ENTRY)
+    return np.bincount(entries["bucket"], entries["count"], minlength=len(BOUNDS))
+
+
+def bucket_of(values: np.ndarray, q: float) -> int | None:
+    """The bucket that holds the q-quantile of values counted by bucket; None when nothing was counted."""
     cumulated = np.cumsum(values)
-    if not cumulated[-1]:
+    if not len(cumulated) or not cumulated[-1]:
         return None
-    bucket = int(np.searchsorted(cumulated, max(np.ceil(q * cumulated[-1]), 1)))
+    return int(np.searchsorted(cumulated, max(np.ceil(q * cumulated[-1]), 1)))
+
+
+def middle(bucket: int) -> float:
+    """What a bucket is reported by, in ms."""
     return 1.0 if bucket == 0 else 2 * BOUNDS[bucket] / (GAMMA + 1)
 
 

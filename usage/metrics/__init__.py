@@ -4,7 +4,7 @@ from usage.metrics.asked import DIMENSION_NAMES, MetricQuery, QueryError
 from usage.metrics.catalogue import CATALOGUE
 from usage.metrics.limits import limit_use
 from usage.metrics.metric import Metric
-from usage.metrics.query import MetricResult, Row, kept_step, query
+from usage.metrics.query import MetricResult, Row, histograms, kept_step, query
 
 __all__ = [
     "CATALOGUE",
@@ -14,6 +14,7 @@ __all__ = [
     "MetricResult",
     "QueryError",
     "Row",
+    "histograms",
     "kept_step",
     "limit_use",
     "query",

@@ -149,6 +149,14 @@ _METRICS = [
         _of("events", where=FAILED),
         better="down",
     ),
+    Metric(
+        "call_errors",
+        "Failed model calls",
+        "count",
+        "Model calls that ended in an error, also where a fallback answered",
+        _of("events", where=f"{CALL} AND {FAILED}"),
+        better="down",
+    ),
     _share(
         "call_error_rate",
         "Provider error rate",
@@ -400,7 +408,7 @@ _METRICS = [
         "down",
     ),
     Metric("feedback_count", "Feedback", "count", "Thumbs given", _of("feedback_up", "feedback_down")),
-    # What the proxies above are shares of: how many answers say so
+    # What the proxies above are shares of: how many answers say so, and how many of them did
     _checks("refusal_checks", "Answers that say whether they refused", _of("refused_known")),
     _checks("policy_checks", "Events that say whether a policy was hit", _of("policy_known")),
     _checks("schema_checks", "Answers checked against their schema", _of("schema_known")),
@@ -409,6 +417,24 @@ _METRICS = [
     _checks("similarity_checks", "Retrievals with a score", _of("scores_known")),
     _checks("cache_checks", "Answers that say whether they came from the response cache", _of("cache_known")),
     _checks("escalation_checks", "Requests that say whether they were handed over to a person", _of("escalated_known")),
+    Metric("refusals", "Refusals", "count", "Refused answers", _of("refused"), better="down"),
+    Metric("cited_answers", "Answers with a citation", "count", "Answers with a citation", _of("cited"), better="up"),
+    Metric(
+        "empty_retrievals",
+        "Empty retrievals",
+        "count",
+        "Retrievals without a document",
+        _of("empty_retrievals"),
+        better="down",
+    ),
+    Metric(
+        "low_similarity",
+        "Weak retrievals",
+        "count",
+        "Retrievals whose best score is below 0.5",
+        _of("low_scores"),
+        better="down",
+    ),
     _checks("tool_executions", "Tool executions", _of("events", where="s.operation = 'execute_tool'")),
 ]
 

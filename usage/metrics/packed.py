@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import psycopg
 from django.db import connection
 
-from usage.histogram import quantile
+from usage.histogram import quantile, sizes
 from usage.metrics.metric import Distinct, Percentile
 from usage.metrics.source import Source
 from usage.sketch import compact, count, count_only
@@ -27,6 +28,18 @@ def read_percentiles(source: Source, wanted: dict[str, Percentile], groups: dict
         for name, value in wanted.items():
             named, everything, tagged = sides[f"{value.histogram}_histogram", value.where]
             groups[key][name] = quantile((named or b"") + (everything or b""), value.quantile, tagged)
+
+
+def read_histograms(source: Source, value: Percentile) -> dict[tuple[str, ...], np.ndarray]:
+    """Group → values per bucket of the merged histograms, for a query without a step."""
+    part = (f"{value.histogram}_histogram", value.where)
+    found = {}
+    for record in _records(source, [part]):
+        (key, _), values = source.split(record)
+        named, everything, tagged = (sizes(side or b"") for side in _sides(source, [part], values)[part])
+        if (left := named + everything - tagged).any():
+            found[key] = left
+    return found
 
 
 def read_distinct(source: Source, wanted: list[Distinct], groups: dict) -> None:

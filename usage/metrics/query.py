@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
@@ -19,7 +20,7 @@ from usage import partitions
 from usage.metrics.asked import UTC_ZONE, MetricQuery, QueryError
 from usage.metrics.catalogue import CATALOGUE
 from usage.metrics.metric import Distinct, Metric, Peak, Percentile, Sum
-from usage.metrics.packed import read_distinct, read_percentiles
+from usage.metrics.packed import read_distinct, read_histograms, read_percentiles
 from usage.metrics.quota import limited_keys, minutes, read_peaks
 from usage.metrics.source import Source
 from usage.metrics.window import (
@@ -128,6 +129,16 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
         for (key, at), totals in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or start))
     ]
     return MetricResult(q, start, end, rows)
+
+
+def histograms(q: MetricQuery, now: datetime | None = None) -> dict[tuple[str, ...], np.ndarray]:
+    """Group → values per bucket (usage.histogram.counts) behind the one percentile of a query without a step."""
+    (value,) = (CATALOGUE[name].value for name in q.metrics)
+    now = now or timezone.now()
+    start, end = snap(q, now)
+    if q.team_ids == () or not isinstance(value, Percentile):
+        return {}
+    return read_histograms(Source(q, _plan(q, start, end, now), start, end), value)
 
 
 def kept_step(step: str, start: datetime, now: datetime) -> str:
