@@ -61,6 +61,12 @@ class Window:
     start: datetime
     end: datetime
 
+    @classmethod
+    def in_minutes(cls, start: datetime, end: datetime) -> "Window":
+        """Widened to whole minutes, as the roll-ups have them, and at least one."""
+        first, last = (moment.astimezone(UTC).replace(second=0, microsecond=0) for moment in (start, end))
+        return cls(first, max(last if last == end else last + timedelta(minutes=1), first + timedelta(minutes=1)))
+
 
 def step_for(length: timedelta) -> str:
     """The chart step of a window: never so fine that bars cannot be told apart."""
