@@ -138,5 +138,12 @@ def test_every_page_but_the_open_ones_asks_for_a_login(client):
 @pytest.mark.django_db
 def test_the_schema_describes_every_api_address(client):
     body = client.get(reverse("schema")).content.decode()
-    for path in ("/api/v1/events", "/api/v1/changes", "/api/v1/prices", "/api/v1/metrics", "/api/v1/spend"):
+    for path in (
+        "/api/v1/events",
+        "/api/v1/changes",
+        "/api/v1/prices",
+        "/api/v1/metrics",
+        "/api/v1/spend",
+        "/api/v1/explain",
+    ):
         assert path in body

@@ -216,8 +216,8 @@ def _window(get, zone: ZoneInfo, default: str) -> tuple[str, datetime, datetime,
     now = timezone.now()
     if get.get("from"):
         try:
-            start = _moment(get["from"], zone)
-            end = _moment(get["to"], zone) if get.get("to") else now
+            start = moment_of(get["from"], zone)
+            end = moment_of(get["to"], zone) if get.get("to") else now
             if end <= start:
                 raise ValueError("“To” must be after “From”.")
             return "custom", start, end, ()
@@ -227,7 +227,7 @@ def _window(get, zone: ZoneInfo, default: str) -> tuple[str, datetime, datetime,
     return chosen, now - RANGES[chosen][1], now, ()
 
 
-def _moment(text: str, zone: ZoneInfo) -> datetime:
+def moment_of(text: str, zone: ZoneInfo) -> datetime:
     """An ISO time, in the viewer's zone where it names none. Raises ValueError with what to write instead."""
     try:
         # A "+" that came through a URL unescaped is a space.

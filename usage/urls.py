@@ -4,16 +4,18 @@ from django.urls import path
 
 from usage.api.changes import ChangesView
 from usage.api.events import EventsView
+from usage.api.explain import ExplainView
 from usage.api.limits import LimitsView
 from usage.api.metrics import MetricsView, SpendView
 from usage.api.prices import PricesView, PriceView, RepricingsView, RepricingView
-from usage.views import changes, events, limits, prices, reconcile, repricing, spend
+from usage.views import changes, events, explain, limits, prices, reconcile, repricing, spend
 
 urlpatterns = [
     # API first: looked up for every event
     path("api/v1/events", EventsView.as_view(), name="api-events"),
     path("api/v1/metrics", MetricsView.as_view(), name="api-metrics"),
     path("api/v1/spend", SpendView.as_view(), name="api-spend"),
+    path("api/v1/explain", ExplainView.as_view(), name="api-explain"),
     path("api/v1/changes", ChangesView.as_view(), name="api-changes"),
     path("api/v1/limits", LimitsView.as_view(), name="api-limits"),
     path("api/v1/prices", PricesView.as_view(), name="api-prices"),
@@ -47,4 +49,5 @@ urlpatterns = [
     path("prices/repricings/<int:pk>/resume/", repricing.repricing_resume, name="repricing-resume"),
     path("spend/", spend.spend, name="spend"),
     path("spend/csv/", spend.spend_csv, name="spend-csv"),
+    path("spend/explain/", explain.explain_page, name="spend-explain"),
 ]

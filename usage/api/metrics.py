@@ -30,23 +30,23 @@ COUNTS = ("unpriced_calls", "unmetered_calls")
 
 
 # --- Parameters -----------------------------------------------------------------------------------------------------
-def _parameter(name: str, says: str, **options) -> OpenApiParameter:
+def parameter(name: str, says: str, **options) -> OpenApiParameter:
     return OpenApiParameter(
         name, options.pop("type", OpenApiTypes.STR), OpenApiParameter.QUERY, description=says, **options
     )
 
 
 COMMON = [
-    _parameter("group_by", "Dimensions, repeated or with commas", many=True, enum=DIMENSION_NAMES),
+    parameter("group_by", "Dimensions, repeated or with commas", many=True, enum=DIMENSION_NAMES),
     *(
-        _parameter(name, f"Only this {name}; repeat for several, {UNTAGGED} for events that name none", many=True)
+        parameter(name, f"Only this {name}; repeat for several, {UNTAGGED} for events that name none", many=True)
         for name in DIMENSION_NAMES
     ),
-    _parameter("start", "ISO 8601 with zone", type=OpenApiTypes.DATETIME),
-    _parameter("end", "ISO 8601 with zone, exclusive; default: now", type=OpenApiTypes.DATETIME),
-    _parameter("compare", "Also the period before, or the same time weeks before", enum=COMPARISONS),
-    _parameter("tz", "Zone of days, weeks and months, e.g. Europe/Berlin; default UTC"),
-    _parameter("limit", f"At most so many groups (1 to {MAX_LIMIT}, default {LIMIT})", type=OpenApiTypes.INT),
+    parameter("start", "ISO 8601 with zone", type=OpenApiTypes.DATETIME),
+    parameter("end", "ISO 8601 with zone, exclusive; default: now", type=OpenApiTypes.DATETIME),
+    parameter("compare", "Also the period before, or the same time weeks before", enum=COMPARISONS),
+    parameter("tz", "Zone of days, weeks and months, e.g. Europe/Berlin; default UTC"),
+    parameter("limit", f"At most so many groups (1 to {MAX_LIMIT}, default {LIMIT})", type=OpenApiTypes.INT),
 ]
 
 
@@ -56,10 +56,10 @@ class Parameters:
     def __init__(self, request: Request, *own: str) -> None:
         """`own`: the names this endpoint knows besides COMMON; a typo must not answer another question."""
         self.get = request.query_params
-        known = (*own, *(parameter.name for parameter in COMMON))
+        known = (*own, *(one.name for one in COMMON))
         for name in self.get:
             if name not in known:
-                raise _bad(name, f"There is no parameter {name!r}.", f"Known: {', '.join(known)}.")
+                raise bad(name, f"There is no parameter {name!r}.", f"Known: {', '.join(known)}.")
         key = key_of(request)
         self.team, self.environment = key.team, key.environment
         self.now = timezone.now()
@@ -76,7 +76,7 @@ class Parameters:
         if any(slug != self.team.slug for slug in found.pop("team", ())):
             raise Http404("No such team for this key.")
         if any("\0" in value for values in found.values() for value in values):
-            raise _bad("filters", "A value holds a NUL character.", "Leave it out.")
+            raise bad("filters", "A value holds a NUL character.", "Leave it out.")
         return {name: tuple("" if v == UNTAGGED else v for v in values) for name, values in found.items()}
 
     @property
@@ -84,7 +84,7 @@ class Parameters:
         try:
             return ZoneInfo(self.get.get("tz") or "UTC")
         except (KeyError, ValueError, OSError):
-            raise _bad("tz", "There is no such time zone.", "Use a name like Europe/Berlin.") from None
+            raise bad("tz", "There is no such time zone.", "Use a name like Europe/Berlin.") from None
 
     def moment(self, name: str, default: datetime) -> datetime:
         """An instant; a time without a zone is refused, for nobody would know which is meant."""
@@ -95,44 +95,44 @@ class Parameters:
             # A "+" that was not escaped arrives as a space.
             moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
         except ValueError:
-            raise _bad(name, f"{name} is not a time.", "Write it as 2026-01-31T14:00:00Z.") from None
+            raise bad(name, f"{name} is not a time.", "Write it as 2026-01-31T14:00:00Z.") from None
         if moment.tzinfo is None:
-            raise _bad(name, f"{name} has no zone.", "Append Z, or an offset like %2B02:00.")
+            raise bad(name, f"{name} has no zone.", "Append Z, or an offset like %2B02:00.")
         if not 2000 <= moment.year <= 2200:
-            raise _bad(name, f"{name} is out of range.", "Use a year from 2000 to 2200.")
+            raise bad(name, f"{name} is out of range.", "Use a year from 2000 to 2200.")
         return moment
 
     def choice(self, name: str, allowed: tuple[str, ...], default: Default) -> str | Default:
         value = self.get.get(name) or default
         if value is not None and value not in allowed:
-            raise _bad(name, f"There is no {name} {value[:40]!r}.", f"Use one of {', '.join(allowed)}.")
+            raise bad(name, f"There is no {name} {value[:40]!r}.", f"Use one of {', '.join(allowed)}.")
         return value
 
     @property
     def limit(self) -> int:
         text = self.get.get("limit") or str(LIMIT)
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-            raise _bad("limit", "limit is out of range.", f"Use a whole number from 1 to {MAX_LIMIT}.")
+            raise bad("limit", "limit is out of range.", f"Use a whole number from 1 to {MAX_LIMIT}.")
         return int(text)
 
     def order(self, allowed: tuple[str, ...], default: str) -> str:
         """A column name, "-" before it for descending."""
         asked = self.get.get("order") or default
         if asked.removeprefix("-") not in allowed:
-            raise _bad(
+            raise bad(
                 "order", f"Cannot order by {asked[:40]!r}.", f"Use one of {', '.join(allowed)}, with - for descending."
             )
         return asked
 
 
-def _bad(field: str, message: str, fix: str) -> ApiProblem:
+def bad(field: str, message: str, fix: str) -> ApiProblem:
     return ApiProblem(400, "invalid", message, field=field, fix=fix)
 
 
-def _refused(error: QueryError) -> ApiProblem:
+def refused(error: QueryError) -> ApiProblem:
     """The message of a QueryError ends with the way out."""
     message, _, fix = str(error).partition(". ")
-    return _bad(error.field, f"{message.rstrip('.')}.", fix or "See the catalogue in docs/api.md.")
+    return bad(error.field, f"{message.rstrip('.')}.", fix or "See the catalogue in docs/api.md.")
 
 
 # --- Output ---------------------------------------------------------------------------------------------------------
@@ -145,12 +145,12 @@ def _group(names: tuple[str, ...], key: tuple[str, ...]) -> dict[str, str]:
     return {name: value or UNTAGGED for name, value in zip(names, key, strict=True)}
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _window(start: datetime, end: datetime) -> dict[str, str]:
-    return {"start": _iso(start), "end": _iso(end)}
+def times(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start": iso(start), "end": iso(end)}
 
 
 ANSWER = inline_serializer(
@@ -177,9 +177,9 @@ class MetricsView(APIView):
         description="Metrics by any breakdown, filter, window and step. USD are decimal text; null is unknown (with "
         "the number of calls of unknown cost beside it) or a rate of nothing.",
         parameters=[
-            _parameter("metric", "Metrics, repeated or with commas", many=True, required=True, enum=tuple(CATALOGUE)),
-            _parameter("step", "Width of the buckets; absent: one figure for the window", enum=STEPS),
-            _parameter("order", "Metric that ranks the groups, - for descending; default: the first, descending"),
+            parameter("metric", "Metrics, repeated or with commas", many=True, required=True, enum=tuple(CATALOGUE)),
+            parameter("step", "Width of the buckets; absent: one figure for the window", enum=STEPS),
+            parameter("order", "Metric that ranks the groups, - for descending; default: the first, descending"),
             *COMMON,
         ],
         responses={200: ANSWER} | ERRORS,
@@ -189,13 +189,13 @@ class MetricsView(APIView):
         try:
             return Response(_metrics(parameters))
         except QueryError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
 
 def _metrics(parameters: Parameters) -> dict[str, Any]:
     metrics = parameters.names("metric")
     if not metrics:
-        raise _bad("metric", "No metric was asked for.", f"Use one or more of {', '.join(CATALOGUE)}.")
+        raise bad("metric", "No metric was asked for.", f"Use one or more of {', '.join(CATALOGUE)}.")
     q = _metric_query(parameters, metrics)
     order = parameters.order(metrics, f"-{metrics[0]}")
     compare = parameters.choice("compare", COMPARISONS, "none")
@@ -204,12 +204,12 @@ def _metrics(parameters: Parameters) -> dict[str, Any]:
         before = query(_earlier(q, result, compare), parameters.now) if compare != "none" else None
         keys = _ranked_keys(q, order, result, parameters.now)
     answer = {
-        "window": _window(result.start, result.end) | {"step": q.step, "tz": result.query.zone.key},
+        "window": times(result.start, result.end) | {"step": q.step, "tz": result.query.zone.key},
         "metrics": [_described(name) for name in metrics],
         "groups_total": len(keys),
         "rows": _rows(result, before, metrics, keys[: parameters.limit]),
     }
-    return answer | ({"previous_window": _window(before.start, before.end)} if before else {})
+    return answer | ({"previous_window": times(before.start, before.end)} if before else {})
 
 
 def _metric_query(parameters: Parameters, metrics: tuple[str, ...]) -> MetricQuery:
@@ -262,10 +262,10 @@ def _rows(result: MetricResult, before: MetricResult | None, metrics: tuple[str,
 def _row(result, before, metrics, key, at, earlier) -> dict[str, Any]:
     row: dict[str, Any] = {"group": _group(result.query.group_by, key)}
     if at:
-        row["at"] = _iso(at)
+        row["at"] = iso(at)
     row |= _values(result, metrics, key, at)
     if before:
-        row["previous"] = ({"at": _iso(earlier)} if earlier else {}) | _values(before, metrics, key, earlier)
+        row["previous"] = ({"at": iso(earlier)} if earlier else {}) | _values(before, metrics, key, earlier)
     return row
 
 
@@ -291,7 +291,7 @@ class SpendView(APIView):
         tags=["figures"],
         description="The figures of the spend page: rows, `rest` (groups beyond the limit) and `total` add up exactly. "
         "With compare, `effects` splits each change into volume, tokens per call, and price with mix, in USD.",
-        parameters=[_parameter("order", "Column that ranks the groups, - for descending", enum=tuple(ORDERS)), *COMMON],
+        parameters=[parameter("order", "Column that ranks the groups, - for descending", enum=tuple(ORDERS)), *COMMON],
         responses={200: ANSWER} | ERRORS,
     )
     def get(self, request: Request) -> Response:
@@ -299,7 +299,7 @@ class SpendView(APIView):
         try:
             report = spend_by(_spend_query(parameters))
         except QueryError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         return Response(_report(report, parameters.order(tuple(ORDERS), "-spend"), parameters.limit))
 
 
@@ -324,13 +324,13 @@ def _period_before(window: Window) -> Window:
 def _report(report: SpendReport, order: str, limit: int) -> dict[str, Any]:
     names, groups = report.query.group_by, report.ranked(order)
     answer = {
-        "window": _window(report.window.start, report.window.end) | {"tz": report.query.zone.key},
+        "window": times(report.window.start, report.window.end) | {"tz": report.query.zone.key},
         "groups_total": len(groups),
         "rows": [{"group": _group(names, group.key)} | _spend(group) for group in groups[:limit]],
         "rest": _spend(add_up(groups[limit:])) if groups[limit:] else None,
         "total": _spend(report.total),
     }
-    return answer | ({"previous_window": _window(report.before.start, report.before.end)} if report.before else {})
+    return answer | ({"previous_window": times(report.before.start, report.before.end)} if report.before else {})
 
 
 def _spend(group: Group) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Explorer:
             scope = scope.between(so_far.start, so_far.end)
         if "compare" not in request.GET:
             scope = replace(scope, compare="previous")
-        scope = replace(scope, filters=scope.filters | _more_filters(request))
+        scope = replace(scope, filters=scope.filters | more_filters(request))
         group_by = _dimensions(request, scope)
         refusal = _refusal(group_by, scope)
         return cls(scope, tuple(n for n in group_by if n in WITH_TENANT) if refusal else group_by, month, now, refusal)
@@ -123,7 +123,7 @@ class Explorer:
         return self.scope.url(**{name: value or UNTAGGED, "by": by, "then": None, "sort": None, "rows": None})
 
 
-def _more_filters(request: HttpRequest) -> dict[str, tuple[str, ...]]:
+def more_filters(request: HttpRequest) -> dict[str, tuple[str, ...]]:
     """Filters on the dimensions that the filter bar does not have."""
     return {
         name: tuple("" if value == UNTAGGED else value for value in values)
@@ -199,6 +199,7 @@ def _figures(explorer: Explorer) -> dict[str, object]:
         "untagged": shown.untagged(explorer, report),
         "unmetered_url": shown.events_url(explorer, (), ()),
         "csv_url": explorer.scope.url("/spend/csv/"),
+        "explain_url": shown.explained_at(explorer),
     }
 
 

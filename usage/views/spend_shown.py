@@ -11,6 +11,7 @@ from aiops_site import formats
 from aiops_site.charts import Chart, Marker, Series, sparkline
 from aiops_site.charts.strips import Spark
 from usage.changes import changes_between
+from usage.links import explain_url
 from usage.metrics import MetricResult
 from usage.queries.spend import Group, SpendReport, add_up, change
 from usage.rules.effects import Effects
@@ -301,6 +302,14 @@ def drivers(explorer: Explorer, report: SpendReport) -> list[Driver]:
         )
         for group, effects in movers(report)[:DRIVERS]
     ]
+
+
+def explained_at(explorer: Explorer) -> str:
+    """The page that takes this change apart by every dimension; '' without a comparison."""
+    if not explorer.before:
+        return ""
+    team = explorer.scope.team.slug if explorer.scope.team else ""
+    return explain_url("spend", explorer.window, explorer.before, team=team, filters=explorer.scope.filters)
 
 
 # --- Table ----------------------------------------------------------------------------------------------------------
