@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from bench import sections, traffic
 from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
+from bench.guard import measure_guard
 from bench.ingest import measure_batches, measure_singles
 from bench.pages import page_rows, visit_pages
 from bench.postgres import settings_in_force, settle
@@ -21,7 +22,7 @@ from bench.sustained import measure_sustained
 from bench.table import Row, rate
 
 SMALLEST, LARGEST, DEFAULT = 100_000, 10_000_000, 300_000
-PARTS = ("pages", "batches", "singles", "sustained", "memory")
+PARTS = ("pages", "batches", "singles", "guard", "sustained", "memory")
 FILLERS = 2
 
 
@@ -85,6 +86,7 @@ def measure(desk: BenchDesk, chosen: argparse.Namespace) -> list[Row]:
         "pages": lambda: measure_pages(desk, size, chosen.visits),
         "batches": lambda: measure_batches(desk, keys, min(size // 2, 150_000), chosen.rounds),
         "singles": lambda: measure_singles(desk, keys, min(size // 50, 6_000), chosen.rounds),
+        "guard": lambda: measure_guard(desk, 4_000, chosen.rounds),
         "sustained": lambda: measure_sustained(desk, keys, min(size, 900_000)),
         "memory": lambda: measure_memory(desk, keys, 12),
     }

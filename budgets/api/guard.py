@@ -66,6 +66,11 @@ class GuardView(APIView):
     authentication_classes = [keys.GuardKeyAuthentication]
     operation = ""
 
+    def initial(self, request: HttpRequest, *args, **kwargs) -> None:
+        """Who calls, and whether they may. No negotiation, versions or throttles: there is one answer, in JSON."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
+
     def handle(self, request: HttpRequest) -> HttpResponse:
         """One operation. Its problems become the error envelope."""
         body, key = _body(request), key_of(request)

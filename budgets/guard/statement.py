@@ -102,8 +102,6 @@ def _close(sql: str, parameters: list[Any]) -> Closed:
 
 
 def _ask(sql: str, parameters: list[Any]) -> str:
-    # Django would send a SELECT 1 ahead of the first statement of a request; this one finds out by itself.
-    connection.health_check_done = True  # type: ignore[attr-defined]
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchone()[0]
