@@ -1,4 +1,4 @@
-"""The guard: reservations on one hot budget beside the bare statement with pgbench, and whether anything is overspent."""
+"""The guard: reservations on one hot budget beside the bare statement with pgbench; and that nothing is overspent."""
 
 import json
 import time
@@ -27,8 +27,8 @@ OVERSPEND_CALLS, OVERSPEND_ROOM = 200, 100
 
 _BUDGET = """
 INSERT INTO budgets_budget (team_id, feature, tenant, environment, user_hash, provider, model, cost_center, name,
-    period, time_zone, anchor, unit, "limit", enforcement, on_failure, rollover_share, approval_share, note, is_active, version,
-    created_at, updated_at)
+    period, time_zone, anchor, unit, "limit", enforcement, on_failure, rollover_share, approval_share, note,
+    is_active, version, created_at, updated_at)
 SELECT id, '', '', '', '', '', '', '', 'hot', 'month', 'UTC', 1, 'usd', %s, 'hard', 'open', 0, 0.2, '', true, 1, now(),
     now()
 FROM accounts_team WHERE slug = %s
@@ -65,7 +65,9 @@ class Load:
 
 def measure_guard(desk: BenchDesk, calls: int, rounds: int) -> list[Row]:
     """Alternating rounds of reservations over HTTP and of the bare statement; then the overspend check."""
-    ours, bare, latencies, cpu, seconds = Rounds(), Rounds(), [], {}, 0.0
+    ours, bare, seconds = Rounds(), Rounds(), 0.0
+    latencies: list[float] = []
+    cpu: dict[str, float] = {}
     key = hot_budget(desk, "guard-hot", Decimal(1_000_000))
     reserve(desk, key, 500)
     with NamedTemporaryFile("w", suffix=".sql") as script:
