@@ -1,7 +1,6 @@
 """Reading a request body: never more than the limit, packed or not, and never more than the process can hold."""
 
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from threading import Lock
 from typing import Protocol
 
 import zstandard
+from isal import isal_zlib
 
 from usage.ingest.problems import BodyRefused
 
@@ -135,7 +135,7 @@ def _gunzip(raw: bytes) -> Iterator[bytes]:
     """The members of a gzip file one after the other, in pieces of at most STEP bytes."""
     at = 0
     for _ in range(MAX_MEMBERS):
-        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        unpacker = isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
         while at < len(raw) and not unpacker.eof:
             fed = raw[at : at + _GZIP_STEP]
             yield from _inflated(unpacker, fed)
@@ -153,7 +153,7 @@ def _inflated(unpacker, fed: bytes) -> Iterator[bytes]:
         yield unpacker.decompress(fed, STEP)
         while not unpacker.eof and (piece := unpacker.decompress(unpacker.unconsumed_tail, STEP)):
             yield piece
-    except zlib.error as exc:
+    except isal_zlib.error as exc:  # type: ignore[misc]  # an exception, but untyped
         raise _corrupt("gzip", str(exc)) from exc
 
 

@@ -57,19 +57,20 @@ def answered(seal: Seal) -> dict[str, Any] | None:
     return msgspec.json.decode(found[1]) if isinstance(found[1], str | bytes) else found[1]
 
 
-def claim(cursor, seal: Seal) -> bool:
-    """Take the key inside the ingest transaction; waits for another request that holds it. False: it was answered."""
-    cursor.execute(
-        "INSERT INTO usage_batch_ledger (team_id, key, body_digest, answer) VALUES (%s, %s, %s, '{}')"
-        " ON CONFLICT (team_id, key) DO NOTHING",
-        [seal.team_id, seal.key, seal.digest],
-    )
-    return cursor.rowcount == 1
+# Takes the key inside the ingest transaction; waits for another request that holds it. No row: it was answered.
+CLAIM = """
+INSERT INTO usage_batch_ledger (team_id, key, body_digest, answer) VALUES (%s, %s, %s, '{}')
+ON CONFLICT (team_id, key) DO NOTHING
+"""
+# Keeps the answer (JSON) with the claimed key.
+SETTLE = "UPDATE usage_batch_ledger SET answer = %s::jsonb WHERE team_id = %s AND key = %s"
 
 
-def settle(cursor, seal: Seal, answer: bytes) -> None:
-    """Keep the answer (JSON) with the claimed key."""
-    cursor.execute(
-        "UPDATE usage_batch_ledger SET answer = %s::jsonb WHERE team_id = %s AND key = %s",
-        [answer.decode(), seal.team_id, seal.key],
-    )
+def claim_values(seal: Seal) -> list[Any]:
+    """What CLAIM takes."""
+    return [seal.team_id, seal.key, seal.digest]
+
+
+def settle_values(seal: Seal, answer: bytes) -> list[Any]:
+    """What SETTLE takes."""
+    return [answer.decode(), seal.team_id, seal.key]

@@ -6,11 +6,11 @@ PgBouncer in transaction mode. A few events take one statement instead, `usage_i
 transaction: it does the same, for a COPY and what belongs to it are as many round trips as a page.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -132,7 +132,8 @@ def _by_statement(batch: Batch) -> int:
     """Store a few rows in one round trip: a transaction of its own, or part of the caller's where there is one."""
     sealed = (batch.seal.key, batch.seal.digest, batch.answer(0).decode()) if batch.seal else (None, None, None)
     horizon = partitions.minute_horizon(batch.now)
-    whole = (batch.team_id, batch.batch_id, batch.book_version, batch.series, horizon, as_json(batch.rows))
+    series = f"{{{','.join(map(str, batch.series))}}}"
+    whole = (batch.team_id, batch.batch_id, batch.book_version, series, horizon, as_json(batch.rows))
     with transaction.atomic() if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
         cursor.execute(_SMALL, [STATEMENT_TIMEOUT, *whole, LOCK_TIMEOUT, *sealed])
         cursor.nextset()
@@ -147,25 +148,28 @@ def _by_statement(batch: Batch) -> int:
 def _by_copy(batch: Batch, *, staged: bool) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         _begin(cursor, batch)
-        if batch.seal and not ledger.claim(cursor, batch.seal):
-            raise AlreadyAnswered(ledger.answered(batch.seal) or {})
         minutes = _merge(cursor, batch) if staged else _copy_direct(cursor, batch)
         accepted = sum(minutes.values())
-        _mark(cursor, batch, minutes)
-        if batch.seal:
-            ledger.settle(cursor, batch.seal, batch.answer(accepted))
+        _finish(cursor, batch, minutes, accepted)
     return accepted
 
 
 def _begin(cursor, batch: Batch) -> None:
-    """Time limits for this transaction only, and a look that prices and series are still so, in one round trip."""
-    series = batch.series
-    cursor.execute(_BEGIN, [LOCK_TIMEOUT, STATEMENT_TIMEOUT, batch.team_id, series])
+    """Time limits for this transaction only, a look that prices and series are still so, and the ledger's key, in one
+    round trip."""
+    series, seal = batch.series, batch.seal
+    values = [LOCK_TIMEOUT, STATEMENT_TIMEOUT, batch.team_id, series]
+    if seal:
+        cursor.execute(f"{_BEGIN};{ledger.CLAIM}", values + ledger.claim_values(seal))
+    else:
+        cursor.execute(_BEGIN, values)
     _, _, book_version, present = cursor.fetchone()
     if book_version != batch.book_version:
         raise BookMoved
     if present != len(series):
         raise SeriesGone
+    if seal and cursor.nextset() and not cursor.rowcount:
+        raise AlreadyAnswered(ledger.answered(seal) or {})
 
 
 def _copy(cursor, statement: str, batch: Batch) -> None:
@@ -191,15 +195,24 @@ def _merge(cursor, batch: Batch) -> dict[datetime, int]:
     return dict(cursor.fetchall())
 
 
-def _mark(cursor, batch: Batch, minutes: dict[datetime, int]) -> None:
-    """Mark what to bring up to date: minutes with the batch that is new in them, or, where minutes are no longer kept,
-    the hour as a whole, which is then made from the events."""
+def _finish(cursor, batch: Batch, minutes: dict[datetime, int], accepted: int) -> None:
+    """Marks and the ledger's answer, in one round trip."""
+    marks = _marks(batch, minutes)
+    statements = [(_MARK, [batch.team_id, *map(list, zip(*marks, strict=True))])] if marks else []
+    if batch.seal:
+        statements.append((ledger.SETTLE, ledger.settle_values(batch.seal, batch.answer(accepted))))
+    if statements:
+        texts, values = zip(*statements, strict=True)
+        cursor.execute(";".join(texts), list(chain.from_iterable(values)))
+
+
+def _marks(batch: Batch, minutes: Iterable[datetime]) -> set[tuple[int, datetime, int | None]]:
+    """What to bring up to date: minutes with the batch that is new in them, or, where minutes are no longer kept, the
+    hour as a whole, which is then made from the events."""
     horizon = partitions.minute_horizon(batch.now)
-    marks = {
+    return {
         (RollupMark.MINUTE, minute, batch.batch_id)
         if minute >= horizon
         else (RollupMark.HOUR, minute.replace(minute=0), None)
         for minute in minutes
     }
-    if marks:
-        cursor.execute(_MARK, [batch.team_id, *map(list, zip(*marks, strict=True))])
