@@ -13,6 +13,8 @@ MINUS = "−"
 
 def known(value: Number | str | None) -> Decimal | None:
     """The value as a Decimal, None where there is no finite number."""
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
     if value is None or value == "" or isinstance(value, bool) or (isinstance(value, float) and not isfinite(value)):
         return None
     number = Decimal(str(value))

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
 from aiops_site import formats
 from aiops_site.charts import plotly
 from aiops_site.charts.colours import colours, tone
@@ -21,6 +24,7 @@ STEPS = {
     "week": timedelta(weeks=1),
 }
 Kind = Literal["line", "bar", "area", "band"]
+_BETWEEN, _NEXT = "\x1f", '</td><td class="num">'  # the unit separator: no name has control characters
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ class Table(NamedTuple):
 
     head: list[str]
     rows: list[list[str]]
+
+    @property
+    def body(self) -> SafeString:
+        """The rows as HTML. Hundreds of rows of a template's loop cost more than all the rest of a chart."""
+        rows = (escape(_BETWEEN.join(row)).partition(_BETWEEN) for row in self.rows)
+        cells = (f'{name}</th><td class="num">{values.replace(_BETWEEN, _NEXT)}</td>' for name, _, values in rows)
+        return mark_safe("".join(f'<tr><th scope="row">{cell}</tr>' for cell in cells))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ WINDOW = 3  # slots judged together, so that a quarter of an hour of thin traffi
 MAX_GAP = 3  # so many quiet slots do not end a spell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """What came between `start` and the next slot, and how much of it failed."""
 
@@ -42,17 +42,18 @@ class Spell:
 
 def find(subject: str, slots: Sequence[Slot], end: datetime, limit: float = LIMIT) -> list[Spell]:
     """Spells of one subject, in time order. `slots` cover the time up to `end` without gaps."""
-    failing = sorted({index for first in range(len(slots)) for index in _failing(slots, first, limit)})
+    near = (range(max(last - WINDOW + 1, 0), last + 1) for last, slot in enumerate(slots) if slot.failed)
+    firsts = {first for window in near for first in window}
+    failing = sorted({index for first in firsts for index in _failing(slots, first, limit)})
     return [_spell(subject, slots, run[0], run[-1], end) for run in _runs(failing)]
 
 
 def _failing(slots: Sequence[Slot], first: int, limit: float) -> list[int]:
     """Those of WINDOW slots from `first` on that hold failures, when the slots together are beyond the limit."""
-    window = range(first, min(first + WINDOW, len(slots)))
-    failed = sum(slots[i].failed for i in window)
-    if not exceeds(failed, sum(slots[i].count for i in window), limit):
+    window = slots[first : first + WINDOW]
+    if not exceeds(sum([slot.failed for slot in window]), sum([slot.count for slot in window]), limit):
         return []
-    return [i for i in window if slots[i].failed and slots[i].failed / slots[i].count > limit]
+    return [i for i, slot in enumerate(window, first) if slot.failed and slot.failed / slot.count > limit]
 
 
 def _runs(indexes: Iterable[int]) -> list[list[int]]:
