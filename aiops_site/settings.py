@@ -134,6 +134,7 @@ CELERY_TASK_ROUTES = {
     "usage.tasks.rollups.drain_minutes": {"queue": "realtime"},
     "budgets.tasks.guard.refresh_metered": {"queue": "realtime"},
     "budgets.tasks.guard.sweep_holds": {"queue": "realtime"},
+    "budgets.tasks.automation.*": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
     "usage.tasks.reconciliation.*": {"queue": "backfill"},
 }
@@ -157,6 +158,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
     "meter budgets": every("budgets.tasks.guard.refresh_metered", 5),
+    "evaluate thresholds of budgets": every("budgets.tasks.automation.evaluate_thresholds", 5),
     "sweep reservations": every("budgets.tasks.guard.sweep_holds", 2),
     "measure answers": every("budgets.tasks.guard.measure_answers", 600),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),

@@ -233,9 +233,7 @@ def _store(budget: Budget, draft: Draft) -> None:
         budget.version += 1
     _save(budget)
     budget.thresholds.all().delete()
-    Threshold.objects.bulk_create(
-        [Threshold(budget=budget, percent=percent, action=action) for percent, action in draft.thresholds]
-    )
+    Threshold.objects.bulk_create([Threshold(budget=budget, **step._asdict()) for step in draft.thresholds])
     getattr(budget, "_prefetched_objects_cache", {}).clear()
 
 

@@ -15,6 +15,7 @@ from budgets.actions import Outcome, approval_needed, create_budget, edit_budget
 from budgets.facts import Draft, check, draft_of, facts_of, plain
 from budgets.models import Budget
 from budgets.queries.visible import visible_budgets
+from budgets.rules.table import percent_text
 from usage.pricing.actions import Author
 
 MOST = 2000
@@ -88,7 +89,7 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, A
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(f"{row['percent']} % {row['action']}" for row in value) if isinstance(value, list) else value
+    return ", ".join(f"{percent_text(row)} % {row['action']}" for row in value) if isinstance(value, list) else value
 
 
 def carry_out(author: Author, plans: Sequence[Plan], reason: str) -> list[Outcome]:

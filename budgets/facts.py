@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Team, User
 from budgets.models import Budget, Threshold
+from budgets.rules.thresholds import Step, ordered
 from usage.models.scopes import SCOPE_FIELDS
 
 ANCHORS = {"hour": 1, "day": 1, "week": 7, "month": 28, "quarter": 3}
@@ -20,7 +21,7 @@ WHAT_IS_COUNTED = ("team", *SCOPE_FIELDS, "period", "time_zone", "anchor", "unit
 
 @dataclass(frozen=True)
 class Draft:
-    """A checked budget that is not stored. `thresholds`: (percent, action), ascending."""
+    """A checked budget that is not stored."""
 
     name: str
     team: Team | None
@@ -42,7 +43,7 @@ class Draft:
     approval_share: Decimal
     owner: User | None
     note: str
-    thresholds: tuple[tuple[Decimal, str], ...]
+    thresholds: tuple[Step, ...]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Draft:
         found |= {name: plain(found[name]) for name in ("limit", "rollover_share", "approval_share")}
         found["team"] = self.team.slug if self.team else ""
         found["owner"] = self.owner.email if self.owner else ""
-        found["thresholds"] = [{"percent": plain(percent), "action": action} for percent, action in self.thresholds]
+        found["thresholds"] = [_as_fact(step) for step in self.thresholds]
         return found
 
     def put_into(self, budget: Budget) -> None:
@@ -75,6 +76,11 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def _as_fact(step: Step) -> dict[str, str]:
+    fact = {"percent": plain(step.percent), "action": step.action}
+    return fact | ({"before": plain(step.before)} if step.before is not None else {})
+
+
 def plain(number: Decimal) -> str:
     """12.50 as "12.5", without an exponent."""
     text = f"{number:f}"
@@ -88,8 +94,7 @@ def facts_of(budget: Budget) -> dict[str, Any]:
 
 def draft_of(budget: Budget) -> Draft:
     values = {name: getattr(budget, name) for name in FACT_NAMES if name != "thresholds"}
-    rows = sorted((row.percent, row.action) for row in budget.thresholds.all())
-    return Draft(**values, thresholds=tuple(rows))
+    return Draft(**values, thresholds=ordered(row.step for row in budget.thresholds.all()))
 
 
 def check(raw: Mapping[str, Any], *, teams: Iterable[Team], owners: Iterable[User] | None = None) -> Draft:
@@ -201,24 +206,28 @@ class _Reader:
             self.problems["owner"] = f"Nobody here has the address {email}."
         return found
 
-    def thresholds(self) -> tuple[tuple[Decimal, str], ...]:
+    def thresholds(self) -> tuple[Step, ...]:
         rows = self.given.get("thresholds")
         if not isinstance(rows, list) or len(rows) > MAX_THRESHOLDS:
             self.problems["thresholds"] = f"This must be a list of at most {MAX_THRESHOLDS} {{percent, action}}."
             return ()
-        found = []
-        for row in rows:
-            row = row if isinstance(row, Mapping) else {}
-            percent, action = decimal_of(row.get("percent")), row.get("action")
-            if percent is None or not 0 < percent <= 1000 or percent != round(percent, 2):
-                self.problems["thresholds"] = "Each percent must be above 0 and up to 1000, with two places at most."
-            elif action not in Threshold.Action.values:
-                self.problems["thresholds"] = f"Each action must be one of {', '.join(Threshold.Action.values)}."
-            else:
-                found.append((percent, str(action)))
+        found = [step for row in rows if (step := self.step(row if isinstance(row, Mapping) else {}))]
         if len(set(found)) < len(found):
             self.problems["thresholds"] = "The same percent and action stand here twice."
-        return tuple(sorted(found))
+        return ordered(found)
+
+    def step(self, row: Mapping[str, Any]) -> Step | None:
+        percent, action, early = decimal_of(row.get("percent")), row.get("action"), row.get("before")
+        before = decimal_of(early) if early else None
+        if percent is None or not 0 < percent <= 1000 or percent != round(percent, 2):
+            self.problems["thresholds"] = "Each percent must be above 0 and up to 1000, with two places at most."
+        elif action not in Threshold.Action.values:
+            self.problems["thresholds"] = f"Each action must be one of {', '.join(Threshold.Action.values)}."
+        elif early and (before is None or not 0 < before < 100 or before != round(before, 2)):
+            self.problems["thresholds"] = "After < stands a percent of the period between 0 and 100: 60<33."
+        else:
+            return Step(percent, str(action), before)
+        return None
 
 
 def _longest(name: str) -> int:

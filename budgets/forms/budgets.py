@@ -9,10 +9,11 @@ from accounts.access import can, teams_where
 from accounts.models import User
 from budgets.facts import Draft, check
 from budgets.models import Budget, Threshold
+from budgets.rules.table import percent_fact, percent_text
 from usage.forms.prices import MomentField
 
 THRESHOLD_HELP = {
-    "notify": "Percent of the budget, several with commas: 70, 85, 100",
+    "notify": "Percent of the budget, several with commas: 70, 85. 60<33 is 60 % before 33 % of the period is over",
     "conserve": "Shorter context, cheaper models, as the policies of the feature say",
     "emergency": "Only what is essential, as the policies of the feature say",
     "block": "Calls are denied from here on until the period ends",
@@ -115,7 +116,7 @@ def spread(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts as the form's fields: thresholds by action."""
     shown = {name: value for name, value in facts.items() if name != "thresholds"}
     for action in Threshold.Action.values:
-        percents = [row["percent"] for row in facts["thresholds"] if row["action"] == action]
+        percents = [percent_text(row) for row in facts["thresholds"] if row["action"] == action]
         shown[action] = ", ".join(percents)
     return shown
 
@@ -124,7 +125,7 @@ def gathered(cleaned: dict[str, Any]) -> dict[str, Any]:
     """The form's fields as facts."""
     facts = {name: value for name, value in cleaned.items() if name not in (*Threshold.Action.values, *EDIT_ONLY)}
     facts["thresholds"] = [
-        {"percent": percent.strip().rstrip("%").strip(), "action": action}
+        percent_fact(percent) | {"action": action}
         for action in Threshold.Action.values
         for percent in cleaned[action].split(",")
         if percent.strip()

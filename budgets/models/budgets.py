@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
+from budgets.rules.thresholds import Step
 from usage.models.scopes import CallScope
 
 
@@ -104,7 +105,10 @@ class Budget(CallScope):
 
 
 class Threshold(models.Model):
-    """At this share of the budget something happens. 85 is 85 % of limit, roll-over and grants together."""
+    """At this share of the budget something happens. 85 is 85 % of limit, roll-over and grants together.
+
+    With `before` it is a burn rate: 60 before 33 is 60 % used before a third of the period is over.
+    """
 
     class Action(models.TextChoices):
         NOTIFY = "notify", "Notify"
@@ -114,12 +118,18 @@ class Threshold(models.Model):
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="thresholds")
     percent = models.DecimalField(max_digits=6, decimal_places=2)
+    before = models.DecimalField(max_digits=5, decimal_places=2, null=True, blank=True)
     action = models.CharField(max_length=10, choices=Action.choices)
 
     class Meta:
         ordering = ["percent", "action"]
         constraints = [
-            models.UniqueConstraint(fields=["budget", "percent", "action"], name="threshold_once"),
+            models.UniqueConstraint(
+                fields=["budget", "percent", "action", "before"], name="threshold_once", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                condition=Q(before__isnull=True) | Q(before__gt=0, before__lt=100), name="threshold_before_in_range"
+            ),
             models.CheckConstraint(condition=Q(percent__gt=0, percent__lte=1000), name="threshold_percent_in_range"),
             models.CheckConstraint(
                 condition=Q(action__in=["notify", "conserve", "emergency", "block"]), name="threshold_action_known"
@@ -127,7 +137,12 @@ class Threshold(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.percent:f} %: {self.get_action_display()}"
+        return f"{self.step.words}: {self.get_action_display()}"
+
+    @property
+    def step(self) -> Step:
+        """As the rules take it."""
+        return Step(self.percent, self.action, self.before)
 
 
 class Grant(models.Model):

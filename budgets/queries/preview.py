@@ -9,7 +9,8 @@ from budgets.models import Budget
 from budgets.models.budgets import UNIT_LABELS
 from budgets.queries.used import BY_USER, METRICS, Ask, used
 from budgets.rules.periods import period_of, previous_period
-from budgets.rules.preview import Crossing, crossings, enforced
+from budgets.rules.preview import Crossing, crossings
+from budgets.rules.thresholds import steps_in_force
 from usage.metrics import MetricQuery, query
 
 
@@ -57,4 +58,5 @@ def _crossings(budget: Budget, draft: Draft, start: datetime, end: datetime, now
         ),
         now,
     )
-    return crossings(answer.points(metric), draft.limit, enforced(draft.thresholds, draft.enforcement))
+    steps = steps_in_force(draft.thresholds, draft.enforcement)
+    return crossings(answer.points(metric), draft.limit, steps, start, end)

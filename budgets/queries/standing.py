@@ -6,17 +6,21 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
-from django.db.models import prefetch_related_objects
-
-from budgets.models import Budget
+from budgets.guard.snapshot import Known, known_budgets
+from budgets.models import Budget, BudgetPeriod
 from budgets.queries.used import Ask, Used, used
 from budgets.rules.pace import Pace, pace_of
 from budgets.rules.periods import period_of
 
+NOTHING = Decimal(0)
+
 
 @dataclass(frozen=True)
 class Standing:
-    """One budget in its period [start, end). Amounts are in the budget's unit; `limit` has the valid grants in it."""
+    """One budget in its period [start, end), in its unit. `limit` has grants and what was rolled over in it.
+
+    `metered_at`: how new the part is that the guard did not see; None where it was read just now.
+    """
 
     budget: Budget
     start: datetime
@@ -25,7 +29,8 @@ class Standing:
     limit: Decimal
     used: Decimal
     unknown_calls: int
-    reserved: Decimal = Decimal(0)
+    reserved: Decimal = NOTHING
+    metered_at: datetime | None = None
 
     @property
     def left(self) -> Decimal:
@@ -57,17 +62,43 @@ class Standing:
 
 
 def standings(budgets: Iterable[Budget], now: datetime) -> list[Standing]:
-    """Each budget in its current period, in the order given."""
+    """Each budget in its current period, in the order given: as the guard's ledger has it.
+
+    Budgets without a row in it (just made, or ended) are read from the roll-ups.
+    """
     found = list(budgets)
-    prefetch_related_objects(found, "grants")
-    asks = {budget.pk: Ask(budget, budget.unit, *period_of(budget, now)) for budget in found}
-    amounts = used(asks.values(), now)
-    return [_standing(budget, asks[budget.pk], amounts[asks[budget.pk]], now) for budget in found]
+    bounds = {budget.pk: period_of(budget, now) for budget in found}
+    active = [budget for budget in found if budget.is_active]
+    known = {one.budget.pk: one for one in known_budgets(active, now)}
+    rows = {
+        row.budget_id: row
+        for row in BudgetPeriod.objects.filter(budget__in=active, starts_at__lte=now, ends_at__gt=now)
+        if row.starts_at == bounds[row.budget_id][0]
+    }
+    asks = {one.pk: Ask(one, one.unit, *bounds[one.pk]) for one in found if one.pk not in rows}
+    read = used(asks.values(), now)
+    return [
+        _from_ledger(known[one.pk], rows[one.pk], now)
+        if one.pk in rows
+        else _from_rollups(one, known.get(one.pk), asks[one.pk], read[asks[one.pk]], now)
+        for one in found
+    ]
 
 
-def _standing(budget: Budget, ask: Ask, amount: Used, now: datetime) -> Standing:
-    granted = sum(
-        (g.amount for g in budget.grants.all() if g.revoked_at is None and g.valid_from <= now < g.expires_at),
-        Decimal(0),
+def _from_ledger(known: Known, row: BudgetPeriod, now: datetime) -> Standing:
+    return Standing(
+        budget=known.budget,
+        start=row.starts_at,
+        end=row.ends_at,
+        now=now,
+        limit=known.allowed(now) + row.carried,
+        used=row.used,
+        unknown_calls=row.unknown_calls,
+        reserved=row.reserved,
+        metered_at=row.metered_at,
     )
-    return Standing(budget, ask.start, ask.end, now, budget.limit + granted, amount.amount, amount.unknown_calls)
+
+
+def _from_rollups(budget: Budget, known: Known | None, ask: Ask, amount: Used, now: datetime) -> Standing:
+    limit = known.allowed(now) if known else budget.limit
+    return Standing(budget, ask.start, ask.end, now, limit, amount.amount, amount.unknown_calls)

@@ -15,7 +15,7 @@ class BadTable(ValueError):
 
 
 def written(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
-    """Facts as CSV with a head. Thresholds read "70:notify 85:conserve"."""
+    """Facts as CSV with a head. Thresholds read "60<33:notify 85:conserve"."""
     out, names = StringIO(), list(columns)
     writer = csv.DictWriter(out, names, lineterminator="\r\n")
     writer.writeheader()
@@ -26,7 +26,7 @@ def written(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
 
 def _cell(name: str, value: Any) -> str:
     if name == THRESHOLDS:
-        return " ".join(f"{row['percent']}:{row['action']}" for row in value)
+        return " ".join(f"{percent_text(row)}:{row['action']}" for row in value)
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
@@ -74,4 +74,15 @@ def _plain(value: str) -> str:
 
 def _threshold(part: str) -> dict[str, str]:
     percent, _, action = part.partition(":")
-    return {"percent": percent, "action": action}
+    return percent_fact(percent) | {"action": action}
+
+
+def percent_text(fact: Mapping[str, str]) -> str:
+    """A threshold's percent as people write it: 85, or 60<33 for 60 % before 33 % of the period is over."""
+    return f"{fact['percent']}<{fact['before']}" if fact.get("before") else fact["percent"]
+
+
+def percent_fact(text: str) -> dict[str, str]:
+    """The reverse of `percent_text`; what is wrong with the numbers is found by the checks."""
+    percent, sign, before = (part.strip().rstrip("%").strip() for part in text.partition("<"))
+    return {"percent": percent} | ({"before": before or "?"} if sign else {})

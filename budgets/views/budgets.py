@@ -24,6 +24,7 @@ from budgets.queries.standing import Standing, standings
 from budgets.queries.used import METRICS
 from budgets.queries.visible import get_budget, visible_budgets, waiting_changes
 from budgets.rules.periods import previous_period
+from budgets.rules.table import percent_text
 from budgets.views.shown import amount, author_of, report, tabs, tell
 from usage.metrics import MetricQuery, query
 
@@ -256,5 +257,5 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str
 
 def _words(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(f"{row['percent']} % {row['action']}" for row in value)
+        return ", ".join(f"{percent_text(row)} % {row['action']}" for row in value)
     return str(value) if value not in ("", None) else "–"
