@@ -8,6 +8,7 @@ from aiops_site.incident import views as incident
 from aiops_site.product import views as product
 
 urlpatterns = [
+    path("api/v1/guard/", include("budgets.guard_urls")),  # first: looked up before every guarded call
     path("", incident.incident, name="incident"),
     path("incident/<slug:name>/", incident.incident_part, name="incident-part"),
     path("product/", product.product, name="product"),

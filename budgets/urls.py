@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from budgets.api import guard
 from budgets.views import budgets, changes, tables
 
 urlpatterns = [
@@ -23,11 +22,4 @@ urlpatterns = [
     path("budgets/<int:pk>/end/", changes.budget_end, name="budget-end"),
     path("budgets/<int:pk>/grants/", changes.grant_add, name="budget-grant-add"),
     path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
-    # API
-    path("api/v1/guard/reserve", guard.ReserveView.as_view(), name="api-guard-reserve"),
-    path("api/v1/guard/check", guard.CheckView.as_view(), name="api-guard-check"),
-    path("api/v1/guard/settle", guard.SettleView.as_view(), name="api-guard-settle"),
-    path("api/v1/guard/release", guard.ReleaseView.as_view(), name="api-guard-release"),
-    path("api/v1/guard/extend", guard.ExtendView.as_view(), name="api-guard-extend"),
-    path("api/v1/guard/batch", guard.BatchView.as_view(), name="api-guard-batch"),
 ]
