@@ -6,11 +6,12 @@ PgBouncer in transaction mode. A few events take one statement instead, `usage_i
 transaction: it does the same, for a COPY and what belongs to it are as many round trips as a page.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain, groupby
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -180,12 +181,17 @@ def _copy(cursor, statement: str, batch: Batch) -> None:
 
 def _copy_direct(cursor, batch: Batch) -> dict[datetime, int]:
     _copy(cursor, _COPY, batch)
-    moments = (row[OCCURRED_AT] for row in batch.rows)
-    return {minute: sum(1 for _ in same) for minute, same in groupby(moments, _minute)}
+    return _per_minute(batch.rows)
 
 
-def _minute(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
+def _per_minute(rows: list[Row]) -> dict[datetime, int]:
+    """How many rows each minute has; they are in the order of time."""
+    counts, start = {}, 0
+    while start < len(rows):
+        minute = rows[start][OCCURRED_AT].replace(second=0, microsecond=0)
+        end = bisect_left(rows, (minute + timedelta(minutes=1),), lo=start)
+        counts[minute], start = end - start, end
+    return counts
 
 
 def _merge(cursor, batch: Batch) -> dict[datetime, int]:
