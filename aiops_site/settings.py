@@ -161,6 +161,7 @@ CELERY_BEAT_SCHEDULE = {
     "evaluate thresholds of budgets": every("budgets.tasks.automation.evaluate_thresholds", 5),
     "sweep reservations": every("budgets.tasks.guard.sweep_holds", 2),
     "measure answers": every("budgets.tasks.guard.measure_answers", 600),
+    "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from bench import sections
 from bench.desk import ROOT
 from bench.report import cpu_model
-from budgets.rules.forecast import History, forecast
+from budgets.rules.forecast import forecast
+from budgets.rules.outlook import History
 
 DATA = ROOT.parent / "shared" / "data" / "forecast"
 LONG, LONGER, SHORT_HORIZON, HORIZON, LEAST_HISTORY = 180, 300, 14, 28, 28

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budgets.rules.forecast import History, forecast
-from budgets.rules.outlook import Band, Event, Method, OutlookDay, Scenario, exhausted
+from budgets.rules.forecast import forecast
+from budgets.rules.outlook import Band, Event, History, Method, OutlookDay, Scenario, exhausted
 
 MONDAY = date(2026, 3, 2)
 WEEK = [100.0, 110.0, 120.0, 110.0, 100.0, 40.0, 30.0]

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from budgets.rules.levels import Level, level, paths, plain_level
-from budgets.rules.outlook import Band, Event, Method, OutlookDay, event_factor
+from budgets.rules.outlook import Band, Event, History, Method, OutlookDay, event_factor
 from budgets.rules.rhythm import Series, kinds, weekday_profile, without_spikes
 
 LEAST_DAYS = 3
@@ -19,19 +19,6 @@ FULL_FROM = 28
 _QUANTILES = (0.025, 0.1, 0.9, 0.975)
 # A series without any use on more than this share of its days has no level of a day worth the name.
 _SPARSE = 1 / 3
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Daily values from `start` on; None is a day nobody knows, which is not a day of nothing."""
-
-    start: date
-    values: Sequence[float | None]
-
-    @property
-    def end(self) -> date:
-        """The first day after it."""
-        return self.start + timedelta(len(self.values))
 
 
 @dataclass(frozen=True, slots=True)

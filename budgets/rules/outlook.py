@@ -1,8 +1,8 @@
-"""What a forecast says: bands, known events, scenarios, the day a limit is used up. No statistics library here."""
+"""What goes into a forecast and what it says: days, events, bands, scenarios. No statistics library here."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 
@@ -23,6 +23,19 @@ METHOD_WORDS = {
     Method.SPARSE: "Mean of four weeks (used on few days)",
     Method.NONE: "No forecast yet",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Daily values from `start` on; None is a day nobody knows, which is not a day of nothing."""
+
+    start: date
+    values: Sequence[float | None]
+
+    @property
+    def end(self) -> date:
+        """The first day after it."""
+        return self.start + timedelta(len(self.values))
 
 
 @dataclass(frozen=True, slots=True)

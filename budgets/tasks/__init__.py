@@ -1,5 +1,5 @@
 """Celery finds the tasks here: it imports `budgets.tasks`, which imports each file of them."""
 
-from budgets.tasks import guard
+from budgets.tasks import forecasts, guard
 
-__all__ = ["guard"]
+__all__ = ["forecasts", "guard"]
