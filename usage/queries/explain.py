@@ -37,7 +37,8 @@ WIDTH = {"minute": timedelta(minutes=1), "5min": timedelta(minutes=5), "hour": t
 # Markers sought before the onset, in half-lives of closeness.
 LOOK_BACK = 12
 SCOPED = ("team", "environment", "service", "feature")
-UNCHANGED = Decimal("0.005")
+# Relative changes that are none; of a percentile, what one bucket of its histograms cannot tell.
+UNCHANGED, UNCHANGED_PERCENTILE = Decimal("0.005"), Decimal("0.041")
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def _state(slices: Slices) -> str:
     if not whole.events1 or whole.now is None:
         return "no_now"
     size = max(abs(whole.before), abs(whole.now))
-    return "unchanged" if abs(slices.change or Decimal(0)) <= UNCHANGED * size else ""
+    least = UNCHANGED_PERCENTILE if slices.counts else UNCHANGED
+    return "unchanged" if abs(slices.change or Decimal(0)) <= least * size else ""
 
 
 def _smallest(slices: Slices, tenants: Slices | None) -> tuple[Slices, list[Clause]]:
@@ -260,7 +262,7 @@ def _when(question: Question, window: Window, of: Slices, clauses: list[Clause],
     """Since when the clauses (or everything) moved, what is new in them, and which changes are suspect."""
     cells = [place for clause in clauses for place in clause.cells] or list(range(len(of.cube.cells)))
     core, new = of.part(clauses[0].where if len(clauses) == 1 else (), cells), rules.novelties(of.cube, cells)
-    step = _step(question, window, now)
+    step = _step(window, now)
     began = onset(_series(question, window, core, _filters(clauses), step, now), 1 if core.contribution > 0 else -1)
     width, at = WIDTH.get(step, timedelta(days=1)), began.at if began else window.start
     inside = {name: of.mostly(name, cells) for name in SCOPED if name in of.cube.dimensions}
@@ -277,11 +279,10 @@ def _filters(clauses: list[Clause]) -> dict[str, tuple[str, ...]]:
     return {name: (value,) for name, value in clauses[0].where} if clauses else {}
 
 
-def _step(question: Question, window: Window, now: datetime) -> str:
-    """A step that leaves enough points and is kept as far back as either series reaches."""
+def _step(window: Window, now: datetime) -> str:
+    """A step that leaves enough points and is kept as far back as the series reaches."""
     length = (window.end - window.start) * 1.5
-    earliest = min(window.start, question.before.start) - length
-    return kept_step(next((step for most, step in STEPS if length <= most), "day"), earliest, now)
+    return kept_step(next((step for most, step in STEPS if length <= most), "day"), window.start - length, now)
 
 
 def _series(question: Question, window: Window, part: Part, filters, step: str, now: datetime) -> list[Point]:
@@ -315,9 +316,9 @@ def _against(question: Question, lead: Window, result: MetricResult, step: str, 
     name = question.metric.value
     amounts = [(at, float(value or 0)) for at, value in result.points(name)]
     shift = question.window.start - question.before.start
-    if shift % timedelta(days=1) or step == "day":
-        return [Point(at, value) for at, value in amounts]
     earlier = Window(lead.start - shift, lead.end - shift)
+    if shift % timedelta(days=1) or step == "day" or kept_step(step, earlier.start, now) != step:
+        return [Point(at, value) for at, value in amounts]
     usual = query(question.read((name,), earlier, (), step, **filters), now).points(name)
     return [Point(at, value - float(old or 0)) for (at, value), (_, old) in zip(amounts, usual, strict=False)]
 

@@ -58,11 +58,17 @@ def _where(explanation: Explanation) -> str:
     leading = [part for part in explanation.parts if (part.share or 0) > 0]
     if not leading or not explanation.core:
         return ", spread over many values: none stands out"
-    of = "of what got slower" if explanation.question.metric.kind == "percentile" else ""
-    share = explanation.core.share or 0.0
-    much = "all of it" if share > 0.985 else f"{formats.percent(round(share, 3))} {of}".strip()
+    much = _much(explanation, explanation.core.share or 0.0)
     news = " and ".join(f"{words(name)} {value}" for name, value in told_as_new(explanation))
     return f": {much} is {listed(leading)}{f' after {news}' if news else ''}"
+
+
+def _much(explanation: Explanation, share: float) -> str:
+    if share > 0.985:
+        return "all of it"
+    slower = "slower" if (explanation.change or 0) > 0 else "faster"
+    of = f" of what got {slower}" if explanation.question.metric.kind == "percentile" else ""
+    return f"{formats.percent(round(share, 3))}{of}"
 
 
 def told_as_new(explanation: Explanation) -> list[tuple[str, str]]:

@@ -63,9 +63,11 @@ class Window:
 
     @classmethod
     def in_minutes(cls, start: datetime, end: datetime) -> "Window":
-        """Widened to whole minutes, as the roll-ups have them, and at least one."""
+        """In whole minutes, as the roll-ups have them: moved back where it is whole minutes long, else widened."""
         first, last = (moment.astimezone(UTC).replace(second=0, microsecond=0) for moment in (start, end))
-        return cls(first, max(last if last == end else last + timedelta(minutes=1), first + timedelta(minutes=1)))
+        if last - first == end - start:
+            return cls(first, last)
+        return cls(first, last if last == end else last + timedelta(minutes=1))
 
 
 def step_for(length: timedelta) -> str:

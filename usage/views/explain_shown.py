@@ -122,7 +122,7 @@ def _tiles(asked: Asked, explanation: Explanation) -> dict[str, Any]:
         else points(explanation.change),
         "now_url": events_url(asked, whole),
         "before_url": events_url(asked, whole, asked.before),
-        "core_share": None if explanation.core is None else explanation.core.share,
+        "core_share": None if explanation.core is None else share_said(explanation.core.share or 0.0),
         "values": sum(1 for part in explanation.parts if (part.share or 0) > 0),
         "began": None if began is None else began.at,
     }
@@ -135,6 +135,11 @@ def points(change: Decimal | None) -> str:
     return (
         f"{'+' if change > 0 else formats.MINUS if change < 0 else ''}{formats.plain(round(abs(change) * 100, 2))} pp"
     )
+
+
+def share_said(share: float) -> str:
+    """A share of the change; what exceeds all of it is taken back elsewhere."""
+    return "all of the change" if share > 0.985 else f"{formats.percent(round(share, 3))} of the change"
 
 
 def said(metric: Explained, amount: Decimal) -> str:
@@ -213,8 +218,8 @@ def row(asked: Asked, part: Part, name: str) -> Row:
     return Row(
         name=name,
         url=narrowed(asked, part),
-        before=formats.figure(part.before, metric.unit) if part.before is not None else _missing(part.events0),
-        now=formats.figure(part.now, metric.unit) if part.now is not None else _missing(part.events1),
+        before=formats.figure(part.before, metric.unit) if part.before is not None else _missing(part.unknown[0]),
+        now=formats.figure(part.now, metric.unit) if part.now is not None else _missing(part.unknown[1]),
         change=said(metric, part.contribution),
         exact=formats.exact(part.contribution),
         share=part.share,
@@ -238,9 +243,9 @@ def _span(share: float, low: float, span: float) -> tuple[float, float]:
     return round((min(share, 0.0) - low) / span * 100, 2), round(abs(share) / span * 100, 2)
 
 
-def _missing(events: int) -> str:
-    """A figure that is not there: no traffic, or traffic of unknown value."""
-    return formats.UNKNOWN if events else "–"
+def _missing(unknown: int) -> str:
+    """A figure that is not there: calls of unknown value, or none that it could be of."""
+    return formats.UNKNOWN if unknown else "–"
 
 
 # --- Links ------------------------------------------------------------------------------------------------------------
@@ -269,11 +274,14 @@ def events_url(asked: Asked, part: Part, window: Window | None = None) -> str:
 def _dimension(asked: Asked, explanation: Explanation) -> dict[str, Any]:
     """The chosen dimension's values, and all dimensions as tabs, the best explanation first."""
     found = explanation.dimensions
+    leading = [part.where[0][0] for part in explanation.parts[:1]]
+    found = sorted(found, key=lambda pair: pair[1].name not in leading)
     chosen = next((pair for pair in found if pair[1].name == asked.by), found[0] if found else None)
     if chosen is None:
         return {"tabs": []}
     slices, dimension = chosen
     parts, rest = slices.values(dimension.name, dimension.values, LISTED)
+    told = [part for part in parts if part.before is not None or part.now is not None or any(part.unknown)]
     others = row(asked, rest, f"{rest.count} other{'s' if rest.count > 1 else ''}") if rest.count else None
     return {
         "tabs": [
@@ -281,7 +289,7 @@ def _dimension(asked: Asked, explanation: Explanation) -> dict[str, Any]:
         ],
         "dimension": dimension,
         "dimension_says": _says(dimension),
-        "value_rows": with_bars([row(asked, part, part.where[0][1] or UNTAGGED) for part in parts]),
+        "value_rows": with_bars([row(asked, part, part.where[0][1] or UNTAGGED) for part in told]),
         "value_rest": others,
         "value_remainder": said(asked.metric, left) if (left := slices.remainder([*parts, rest])) else "",
     }
@@ -301,16 +309,18 @@ def suspect_row(suspect: Suspect, explanation: Explanation) -> SuspectRow:
     change = suspect.change
     shared = [f"same {wording.words(name)} {change.names[name]}" for name in suspect.matches]
     news = [f"names the new {wording.words(name)}" for name in suspect.named]
-    away = _turned(wording.lead(suspect, explanation.step))
+    away = _turned(wording.lead(suspect, explanation.step), "onset" if explanation.onset else "start")
     return SuspectRow(
         change.title, change.kind, change.at, change.url, away, ", ".join((*news, *shared)), suspect.strong
     )
 
 
-def _turned(away: str) -> str:
+def _turned(away: str, moment: str) -> str:
     """How far the change is from the onset: "14 min after" it becomes "14 min before the onset"."""
     length, _, side = away.rpartition(" ")
-    return f"{length} {'before' if side == 'after' else 'after'} the onset" if length != "right" else "at the onset"
+    return (
+        f"{length} {'before' if side == 'after' else 'after'} the {moment}" if length != "right" else f"at the {moment}"
+    )
 
 
 # --- For other pages --------------------------------------------------------------------------------------------------
