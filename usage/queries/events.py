@@ -94,8 +94,8 @@ def _between(
 ) -> list[UsageEvent]:
     found = UsageEvent.objects.filter(team_id__in=wanted.scope.team_ids, occurred_at__gte=start, occurred_at__lt=stop)
     if ids is not None:
-        # One array: as a list, each of thousands of ids would be a parameter of its own.
-        found = found.filter(RawSQL("series_id = ANY(%s)", [ids], BooleanField()))
+        # One array: as a list, each of thousands of ids would be a parameter. Of bigint, or it is not hashed.
+        found = found.filter(RawSQL("series_id = ANY(%s::bigint[])", [ids], BooleanField()))
     if tenants := wanted.scope.filters.get("tenant"):
         named = Q(tenant__in=[tenant for tenant in tenants if tenant])
         found = found.filter(named | Q(tenant=None) if "" in tenants else named)
@@ -139,7 +139,11 @@ def _hours(wanted: Wanted, ids: list[int] | None, start: datetime, end: datetime
     }
     # A tenant's roll-ups are on narrow series, so there the series are left to the events.
     matching = (
-        " AND tenant = ANY(%(tenants)s)" if by_tenant else " AND series_id = ANY(%(ids)s)" if ids is not None else ""
+        " AND tenant = ANY(%(tenants)s)"
+        if by_tenant
+        else " AND series_id = ANY(%(ids)s::bigint[])"
+        if ids is not None
+        else ""
     )
     cost = {2: " AND unpriced > 0", 3: " AND unmetered > 0"}.get(wanted.cost_state or 0, "")
     with connection.cursor() as cursor:
