@@ -8,6 +8,9 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.access import visible_teams
+from incidents.controls import in_force, visible_controls
+from incidents.models import Control
+from incidents.queries import visible_alerts
 
 THEMES = (("system", "System"), ("light", "Light"), ("dark", "Dark"))
 
@@ -78,6 +81,7 @@ class Frame:
     sign_out_url: str
     query: str
     teams: list[tuple[str, str]] | SimpleLazyObject
+    now: SimpleLazyObject
     themes: tuple[tuple[str, str], ...] = THEMES
     phone: list[Link] = field(default_factory=list)
     more: list[Link] = field(default_factory=list)
@@ -123,6 +127,22 @@ def teams_of(request: HttpRequest) -> list[tuple[str, str]]:
     return list(visible_teams(user).values_list("slug", "name")) if user and user.is_authenticated else []
 
 
+@dataclass(frozen=True)
+class Now:
+    """What holds at this moment, for the strip: controls in force (not of normal mode) and alerts that fire."""
+
+    controls: list[Control] = field(default_factory=list)
+    firing: int = 0
+
+
+def now_of(request: HttpRequest) -> Now:
+    user = getattr(request, "user", None)
+    if not user or not user.is_authenticated:
+        return Now()
+    controls = visible_controls(user).filter(pk__in=in_force(timezone.now())).exclude(mode="normal")
+    return Now(list(controls), visible_alerts(user).filter(resolved_at=None).count())
+
+
 def frame(request: HttpRequest) -> dict[str, Frame]:
     """Context processor: `frame` with navigation, theme, zone and search."""
     current = current_url(request.path)
@@ -138,6 +158,7 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
             sign_out_url=address("account_logout"),
             query=request.GET.get("q", ""),
             teams=SimpleLazyObject(lambda: teams_of(request)),
+            now=SimpleLazyObject(lambda: now_of(request)),
             phone=[link for link in flat if link.phone],
             more=[link for link in flat if not link.phone],
         )

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from budgets.api.budgets import BudgetsView
 from budgets.views import budgets, changes, tables
 
 urlpatterns = [
@@ -22,4 +23,6 @@ urlpatterns = [
     path("budgets/<int:pk>/end/", changes.budget_end, name="budget-end"),
     path("budgets/<int:pk>/grants/", changes.grant_add, name="budget-grant-add"),
     path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
+    # API
+    path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
 ]

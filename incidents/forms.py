@@ -15,6 +15,14 @@ from incidents.models.controls import Mode
 # Set in a hurry, ended by itself: an hour is the default, "until ended" has to be chosen.
 DURATIONS = [("15", "15 minutes"), ("60", "1 hour"), ("240", "4 hours"), ("1440", "1 day"), ("", "until it is ended")]
 SLICE = ("feature", "tenant", "environment", "provider", "model", "user_hash", "cost_center")
+# What each kind asks for; the page shows only these.
+KIND_FIELDS = {
+    "mode": ("mode",),
+    "kill_switch": ("tool_name",),
+    "breaker": (),
+    "failover": ("failover_order",),
+    "throttle": ("queue_class", "requests_per_minute"),
+}
 SLICE_LABELS = {"user_hash": "User", "cost_center": "Cost centre"}
 
 
@@ -27,19 +35,22 @@ def _team_field(user: User) -> forms.ModelChoiceField:
 class ControlForm(forms.Form):
     """What, over which calls, for how long, why."""
 
-    kind = forms.ChoiceField(choices=Control.Kind.choices)
-    mode = forms.ChoiceField(choices=[("", "–"), *Mode.choices], required=False, help_text="Of a mode")
-    tool_name = forms.CharField(max_length=200, required=False, label="Tool", help_text="A kill switch takes it away")
+    kind = forms.ChoiceField(choices=Control.Kind.choices, widget=forms.HiddenInput)
+    mode = forms.ChoiceField(
+        choices=[("", "–"), *Mode.choices], required=False, help_text="What it means is in the policies"
+    )
+    tool_name = forms.CharField(
+        max_length=200, required=False, label="Tool", help_text="Empty: the calls of the slice themselves are stopped"
+    )
     failover_order = forms.CharField(
-        max_length=500, required=False, label="Providers", help_text="Of a failover, in the order to try: azure, openai"
+        max_length=500, required=False, label="Providers", help_text="In the order to try: azure, openai"
     )
     queue_class = forms.ChoiceField(
         choices=[("", "–"), ("realtime", "realtime"), ("batch", "batch"), ("backfill", "backfill")],
         required=False,
-        help_text="Of a throttle",
     )
     requests_per_minute = forms.IntegerField(
-        min_value=0, max_value=10_000_000, required=False, help_text="Of a throttle; 0 stops it"
+        min_value=0, max_value=10_000_000, required=False, help_text="0 stops them"
     )
     lasts = forms.ChoiceField(choices=DURATIONS, required=False, label="For", initial="60")
     reason = forms.CharField(max_length=500, help_text="Who reads the history should understand it")
@@ -70,8 +81,7 @@ class ControlForm(forms.Form):
 
     @property
     def what_fields(self) -> list[forms.BoundField]:
-        names = ("kind", "mode", "tool_name", "failover_order", "queue_class", "requests_per_minute")
-        return [self[name] for name in names]
+        return [self[name] for name in KIND_FIELDS.get(str(self["kind"].value()), ())]
 
     @property
     def where_fields(self) -> list[forms.BoundField]:

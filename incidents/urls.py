@@ -2,9 +2,11 @@
 
 from django.urls import path
 
+from incidents.api.controls import ControlsView
 from incidents.views import alerts, controls
 
 urlpatterns = [
+    # Pages
     path("alerts/", alerts.alert_list, name="alert-list"),
     path("controls/", controls.control_list, name="control-list"),
     path("controls/set/", controls.control_set, name="control-set"),
@@ -13,4 +15,6 @@ urlpatterns = [
     path("controls/policies/add/", controls.policy_edit, name="policy-add"),
     path("controls/policies/<int:pk>/", controls.policy_edit, name="policy-edit"),
     path("controls/policies/<int:pk>/remove/", controls.policy_remove, name="policy-remove"),
+    # API
+    path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

@@ -14,7 +14,7 @@ from budgets.facts import FACT_NAMES, check, facts_of
 from budgets.models import Budget
 from budgets.queries.standing import standings
 from budgets.rules.periods import period_of
-from tests.cast import make_user
+from tests.cast import bearer, make_user
 from tests.traffic import record
 from usage.pricing.actions import Author
 from usage.rollups import drain
@@ -290,3 +290,13 @@ def test_an_upload_too_large_or_not_utf8_is_refused(client, cast):
     for content, part in ((b"x" * 2_000_001, "most is"), (b"name,limit\r\n\xff,1", "not UTF-8")):
         answer = client.post(reverse("budget-import"), {"file": SimpleUploadedFile("b.csv", content)})
         assert answer.status_code == 400 and part in answer.content.decode()
+
+
+def test_the_api_lists_the_teams_budgets_and_where_they_stand(client, cast, support_key):
+    make(cast, unit="requests", limit="10", period="hour")
+    make(cast, name="Theirs", team="search")
+    make(cast, name="Everything", team="")
+    rows = client.get(reverse("api-budgets"), headers=bearer(support_key)).json()
+    assert [(one["name"], one["limit"], one["used"], one["left"]) for one in rows] == [
+        ("Support, monthly", "10.000000000000", "0", "10.000000000000")
+    ]

@@ -12,6 +12,7 @@ from incidents.actions import raise_alert
 from incidents.controls import What, Where, end_control, extend_control, in_force, set_control
 from incidents.models import Control, ModePolicy
 from incidents.policies import save_policy
+from tests.cast import bearer
 from usage.models import ChangeMarker
 from usage.pricing.actions import Author
 
@@ -171,3 +172,20 @@ def test_alerts_of_another_team_are_not_listed(client, cast):
         page = client.get(reverse("alert-list")).content.decode()
         shown[person.first_name] = ("Support is at" in page, "All of us" in page)
     assert shown == {"Stan": (False, False), "Vera": (True, False), "Emil": (True, True)}
+
+
+def test_the_api_lists_what_is_in_force_for_the_keys_team_only(client, cast, support_key):
+    put(cast)
+    put(cast, where=Where(), what=What("failover", failover_order=["azure", "openai"]))
+    put(cast, where=Where(team=cast.search))
+    answer = client.get(reverse("api-controls"), headers=bearer(support_key)).json()
+    assert [one["does"] for one in answer] == ["Failover to azure, openai", "Conserve mode"]
+    assert answer[1]["facts"]["team"] == "support"
+
+
+def test_every_page_says_what_is_in_force_and_what_fires(client, cast):
+    client.force_login(cast.vera)
+    assert "Conserve mode: Support AI" not in client.get(reverse("change-list")).content.decode()
+    put(cast)
+    page = client.get(reverse("spend")).content.decode()
+    assert "Conserve mode: Support AI" in page and "firing" not in page

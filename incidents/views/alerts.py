@@ -1,22 +1,14 @@
 """Alerts: what fires now and what fired."""
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.access import can, person_of, visible_teams
-from accounts.models import User
-from incidents.models import Alert
+from accounts.access import person_of
+from incidents.queries import visible_alerts
 
 PAGE = 50
-
-
-def visible_alerts(user: User) -> QuerySet[Alert]:
-    """Of the user's teams; those of the organisation for organisation-wide roles."""
-    mine = Q(team__in=visible_teams(user)) | (Q(team=None) if can(user, "team.view") else Q())
-    return Alert.objects.filter(mine).select_related("team")
 
 
 @login_required

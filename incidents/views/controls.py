@@ -13,11 +13,18 @@ from accounts.access import can_anywhere, person_of, require, visible_teams
 from accounts.models import Team
 from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
 from incidents.forms import SLICE, ControlForm, PolicyForm
-from incidents.models import ModePolicy
+from incidents.models import Control, ModePolicy
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
 from usage.pricing.actions import Author
 
 HISTORY = 50
+DOES = {
+    "mode": "Makes the calls cheaper as the policies say, or blocks them.",
+    "kill_switch": "Takes a tool away, or stops the calls of a feature, model or provider.",
+    "breaker": "Stops every call of the slice; of one provider only, where you name one and a failover has others.",
+    "failover": "Sends the calls to the first provider in the list that is not stopped.",
+    "throttle": "Lets only so many calls of a queue class through a minute.",
+}
 
 
 def tabs(current: str) -> list[tuple[str, str, bool]]:
@@ -77,14 +84,18 @@ def control_set(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{control} is in force. The guard's answers follow it from now on.")
             return redirect("control-list")
-    return render(request, "incidents/control_set.html", {"form": form, "tabs": tabs("control-list")})
+    chosen = str(form["kind"].value())
+    kinds = [(label, f"?kind={value}", value == chosen) for value, label in Control.Kind.choices]
+    context = {"form": form, "tabs": kinds, "does": DOES.get(chosen, "")}
+    return render(request, "incidents/control_set.html", context)
 
 
 def _prefilled(request: HttpRequest) -> dict[str, object]:
-    names = ("kind", "mode", "tool_name", "queue_class", "failover_order", *SLICE)
+    names = ("mode", "tool_name", "queue_class", "failover_order", *SLICE)
     found: dict[str, object] = {name: request.GET[name] for name in names if name in request.GET}
     team = visible_teams(request.user).filter(slug=request.GET.get("team", "")).first()
-    return found | {"team": team}
+    kind = request.GET.get("kind")
+    return found | {"team": team, "kind": kind if kind in Control.Kind.values else "mode"}
 
 
 @login_required

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.demo import create_demo_teams
+from budgets.demo import create_demo_budgets
 from usage.demo import load
 from usage.demo.stories import STORIES
 
@@ -42,6 +43,7 @@ class Command(BaseCommand):
             return
         began = time.monotonic()
         made = load.create(now=timezone.now(), volume=volume, processes=processes)
+        create_demo_budgets(timezone.now())
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
         )
