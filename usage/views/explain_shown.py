@@ -132,9 +132,9 @@ def points(change: Decimal | None) -> str:
     """A change of a share, in percentage points."""
     if change is None:
         return formats.UNKNOWN
-    return (
-        f"{'+' if change > 0 else formats.MINUS if change < 0 else ''}{formats.plain(round(abs(change) * 100, 2))} pp"
-    )
+    moved = round(change * 100, 2)
+    sign = "+" if moved > 0 else formats.MINUS if moved < 0 else ""
+    return f"{sign}{formats.plain(abs(moved))} pp"
 
 
 def share_said(share: float) -> str:
