@@ -6,6 +6,7 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from tests.cast import bearer, make_key
@@ -181,6 +182,8 @@ def test_its_summary_says_the_same_on_other_pages(cast, story):
     told = summary(explanation, zone_of(cast.vera), team="support")
     assert "feature chat" in told.finding and told.rows[0][0] == "Feature chat"
     assert parse_qs(urlsplit(told.url).query)["team"] == ["support"]
+    drawn = unescape(render_to_string("usage/explain/summary.html", {"summary": told}))
+    assert told.finding in drawn and "Take it apart" in drawn and "Chat prompt v2" in drawn
 
 
 # --- The API --------------------------------------------------------------------------------------------------------
