@@ -6,10 +6,10 @@ VENV = .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-forecast clean
+.PHONY: help run test lint bench bench-anomaly bench-forecast clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run:  ## Start the desk with everything it needs; Ctrl-C stops it (PORT=8000 DATA_DIR=.data DEMO=1)
 	@$(BOOTSTRAP) && exec $(VENV)/python -m aiops_site.desk --follow-parent
@@ -28,6 +28,10 @@ lint:  ## Check style, formatting and types
 bench:  ## Measure the numbers table and write docs/benchmarks.md (SIZE=100000 … 10000000)
 	@$(BOOTSTRAP) --dev
 	$(VENV)/python -m bench $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+bench-anomaly:  ## Measure the anomaly detector on ../shared/data/nab and write its section of docs/benchmarks.md
+	@$(BOOTSTRAP) --dev
+	$(VENV)/python -m bench.anomaly $(ARGS)
 
 bench-forecast:  ## Measure the forecast on real daily series and write its section of docs/benchmarks.md
 	@$(BOOTSTRAP) --dev
