@@ -133,6 +133,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     "usage.tasks.rollups.drain_minutes": {"queue": "realtime"},
     "budgets.tasks.guard.refresh_metered": {"queue": "realtime"},
+    "budgets.tasks.guard.settle_events": {"queue": "realtime"},
     "budgets.tasks.guard.sweep_holds": {"queue": "realtime"},
     "budgets.tasks.automation.*": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
@@ -159,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
     "meter budgets": every("budgets.tasks.guard.refresh_metered", 5),
     "evaluate thresholds of budgets": every("budgets.tasks.automation.evaluate_thresholds", 5),
+    "settle from events": every("budgets.tasks.guard.settle_events", 1),
     "sweep reservations": every("budgets.tasks.guard.sweep_holds", 2),
     "measure answers": every("budgets.tasks.guard.measure_answers", 600),
     "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),

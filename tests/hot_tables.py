@@ -9,6 +9,7 @@ TABLES = (
     "usage_rollup_mark",
     "usage_batch_ledger",
     "usage_event_stamp",
+    "usage_reservation_event",
     "usage_minute",
     "usage_tenant_minute",
     "usage_hour",

@@ -107,6 +107,14 @@ MEASURES: tuple[Measure, ...] = (
     # Cost of the events that name a conversation, and how many of them have a known and an unknown one.
     Measure("conversation_cost_usd", f"sum(e.cost_usd) FILTER (WHERE {_IN_CONVERSATION})", "numeric"),
     _count("conversation_priced", f"{_IN_CONVERSATION} AND e.cost_state = {COST_PRICED}"),
+    # Of events that name a reservation of the guard, which books them itself.
+    Measure("guarded_cost_usd", "sum(e.cost_usd) FILTER (WHERE e.reservation_id IS NOT NULL)", "numeric"),
+    Measure(
+        "guarded_tokens",
+        "sum(coalesce(e.input_tokens, 0)::bigint + coalesce(e.output_tokens, 0))"
+        " FILTER (WHERE e.reservation_id IS NOT NULL)",
+    ),
+    _count("guarded_events", "e.reservation_id IS NOT NULL"),
     _count("conversation_unknown", f"{_IN_CONVERSATION} AND e.cost_state IN ({COST_UNPRICED}, {COST_UNMETERED})"),
 )
 MEASURE_NAMES = tuple(measure.name for measure in MEASURES)

@@ -78,7 +78,7 @@ def _handed_on(rows: list[BudgetPeriod], answers: dict[int, Used]) -> dict[int, 
     for row in rows:
         before = ends.get((row.budget_id, row.starts_at))
         if before is not None and row.budget.rollover_share:
-            before.metered = answers[before.pk].amount
+            before.metered = answers[before.pk].amount - answers[before.pk].guarded
             carried[row.pk] = handed_on(row.budget, before)
     return carried
 
@@ -90,7 +90,7 @@ def _write(rows: list[BudgetPeriod], answers: dict[int, Used], carried: dict[int
             _UPDATE,
             [
                 ids,
-                [answers[pk].amount for pk in ids],
+                [answers[pk].amount - answers[pk].guarded for pk in ids],
                 [answers[pk].unknown_calls for pk in ids],
                 [carried.get(pk) for pk in ids],
                 ids,

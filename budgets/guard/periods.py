@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.db import connection, transaction
 
 from budgets.models import Budget, BudgetPeriod
-from budgets.queries.used import Ask, used
+from budgets.queries.used import Ask, Used, used
 from budgets.rules.allowance import NOTHING, carried_over
 from budgets.rules.periods import period_of, previous_period
 
@@ -17,9 +17,9 @@ _LOCK = "SELECT version FROM budgets_guardversion WHERE id = 1 FOR UPDATE"
 _OPEN = """
 INSERT INTO budgets_budgetperiod (budget_id, starts_at, ends_at, reserved, settled, metered, metered_at, unknown_calls,
     carried)
-SELECT budget, starts_at, ends_at, 0, 0, metered, %s, unknown, carried
-FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::numeric[], %s::integer[], %s::numeric[])
-    AS p (budget, starts_at, ends_at, metered, unknown, carried)
+SELECT budget, starts_at, ends_at, 0, settled, metered, %s, unknown, carried
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::integer[],
+    %s::numeric[]) AS p (budget, starts_at, ends_at, settled, metered, unknown, carried)
 ON CONFLICT (budget_id, starts_at) DO NOTHING
 """
 _COUNTERS = """
@@ -31,13 +31,12 @@ ON CONFLICT (key) DO NOTHING
 
 @dataclass(frozen=True)
 class Opening:
-    """A row to be."""
+    """A row to be. What named a reservation before the row was there is settled from the start."""
 
     budget: Budget
     starts_at: datetime
     ends_at: datetime
-    metered: Decimal
-    unknown_calls: int
+    used: Used
     carried: Decimal
 
 
@@ -51,10 +50,7 @@ def open_periods(budgets: Iterable[Budget], at: datetime, now: datetime) -> int:
     answers = used(asks.values(), now)
     carried = _carried(bounds)
     rows = [
-        Opening(
-            budget, *bounds[budget], answers[ask].amount, answers[ask].unknown_calls, carried.get(budget.pk, NOTHING)
-        )
-        for budget, ask in asks.items()
+        Opening(budget, *bounds[budget], answers[ask], carried.get(budget.pk, NOTHING)) for budget, ask in asks.items()
     ]
     return _insert(rows, now) if rows else 0
 
@@ -69,8 +65,9 @@ def _insert(rows: list[Opening], now: datetime) -> int:
                 [row.budget.pk for row in rows],
                 [row.starts_at for row in rows],
                 [row.ends_at for row in rows],
-                [row.metered for row in rows],
-                [row.unknown_calls for row in rows],
+                [row.used.guarded for row in rows],
+                [row.used.amount - row.used.guarded for row in rows],
+                [row.used.unknown_calls for row in rows],
                 [row.carried for row in rows],
             ],
         )

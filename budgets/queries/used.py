@@ -14,6 +14,8 @@ from usage.metrics import MetricQuery, query
 from usage.models.scopes import SCOPE_FIELDS, CallScope
 
 METRICS = {"usd": "cost_usd", "tokens": "total_tokens", "requests": "calls"}
+# The part of each that named a reservation, so that the guard's ledger has it.
+GUARDED = {"usd": "guarded_cost_usd", "tokens": "guarded_tokens", "requests": "guarded_calls"}
 UNPRICED = ("unpriced_calls", "unmetered_calls")
 # Who a call was for is not part of any roll-up: such slices are read from the events.
 BY_USER = "user_hash"
@@ -21,10 +23,12 @@ BY_USER = "user_hash"
 
 @dataclass(frozen=True)
 class Used:
-    """`amount` in the budget's unit. `unknown_calls`: calls in it whose cost is not known, and so not part of it."""
+    """`amount` in the budget's unit, `guarded` the part of it that named a reservation. `unknown_calls`: calls in it
+    whose cost is not known, and so not part of it."""
 
     amount: Decimal
     unknown_calls: int = 0
+    guarded: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,8 @@ def _from_rollups(
     asks: list[Ask], start: datetime, end: datetime, named: tuple[str, ...], of_team: bool, now: datetime
 ) -> dict[Ask, Used]:
     teams = tuple(sorted({ask.scope.team_id for ask in asks if ask.scope.team_id is not None}))
-    metrics = tuple({METRICS[ask.unit] for ask in asks})
+    units = {ask.unit for ask in asks}
+    metrics = tuple(name for unit in units for name in (METRICS[unit], GUARDED[unit]))
     answer = query(
         MetricQuery(
             metrics=(*metrics, *UNPRICED),
@@ -72,12 +77,12 @@ def _from_rollups(
     )
     slugs = {ask: (*((ask.scope.team.slug,) if of_team and ask.scope.team else ()),) for ask in asks}
     keys = {ask: (*slugs[ask], *(getattr(ask.scope, name) for name in named)) for ask in asks}
-    return {ask: _read(answer.value, METRICS[ask.unit], keys[ask]) for ask in asks}
+    return {ask: _read(answer.value, ask.unit, keys[ask]) for ask in asks}
 
 
-def _read(value, metric: str, key: tuple[str, ...]) -> Used:
-    unknown = sum(value(name, key) or 0 for name in UNPRICED) if metric == "cost_usd" else 0
-    return Used(Decimal(value(metric, key) or 0), unknown)
+def _read(value, unit: str, key: tuple[str, ...]) -> Used:
+    unknown = sum(value(name, key) or 0 for name in UNPRICED) if unit == "usd" else 0
+    return Used(Decimal(value(METRICS[unit], key) or 0), unknown, Decimal(value(GUARDED[unit], key) or 0))
 
 
 _EVENTS = """
@@ -85,7 +90,11 @@ SELECT coalesce(sum(e.cost_usd), 0),
     coalesce(sum(coalesce(e.input_tokens, 0) + coalesce(e.output_tokens, 0))
         FILTER (WHERE s.operation <> ALL(%(wrappers)s)), 0),
     count(*) FILTER (WHERE s.operation = ANY(%(operations)s)),
-    count(*) FILTER (WHERE e.cost_state IN (2, 3))
+    count(*) FILTER (WHERE e.cost_state IN (2, 3)),
+    coalesce(sum(e.cost_usd) FILTER (WHERE e.reservation_id IS NOT NULL), 0),
+    coalesce(sum(coalesce(e.input_tokens, 0) + coalesce(e.output_tokens, 0))
+        FILTER (WHERE s.operation <> ALL(%(wrappers)s) AND e.reservation_id IS NOT NULL), 0),
+    count(*) FILTER (WHERE s.operation = ANY(%(operations)s) AND e.reservation_id IS NOT NULL)
 FROM usage_event e JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id
 WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s AND {where}
 """
@@ -97,9 +106,10 @@ def _from_events(ask: Ask, now: datetime) -> Used:
     values["wrappers"] = list(WRAPPER_OPERATIONS)
     with connection.cursor() as cursor:
         cursor.execute(_EVENTS.format(where=where), values)
-        cost, tokens, calls, unknown = cursor.fetchone()
-    amount = {"usd": cost, "tokens": tokens, "requests": calls}[ask.unit]
-    return Used(Decimal(amount), unknown if ask.unit == "usd" else 0)
+        cost, tokens, calls, unknown, *guarded = cursor.fetchone()
+    amounts = {"usd": (cost, guarded[0]), "tokens": (tokens, guarded[1]), "requests": (calls, guarded[2])}
+    amount, named = amounts[ask.unit]
+    return Used(Decimal(amount), unknown if ask.unit == "usd" else 0, Decimal(named))
 
 
 def _conditions(scope: CallScope) -> tuple[str, dict[str, Any]]:

@@ -3,12 +3,17 @@
 from celery import shared_task
 from django.utils import timezone
 
-from budgets.guard import closing, history, metering, retention
+from budgets.guard import closing, history, inbox, metering, retention
 
 
 @shared_task
 def refresh_metered() -> int:
     return metering.refresh(timezone.now())
+
+
+@shared_task
+def settle_events() -> int:
+    return inbox.settle_events(timezone.now())
 
 
 @shared_task

@@ -27,7 +27,7 @@ _COUNTS = (
 )  # fmt: skip
 _TEXTS = (
     "trace_id", "span_id", "parent_span_id", "request_id", "conversation_id", "session_id", "tenant", "user_hash",
-    "response_model",
+    "response_model", "reservation_id",
 )  # fmt: skip
 # The values of a row, in this order: occurred_at (UTC) and event_id are its key, and the order of writing.
 COLUMNS = (
@@ -35,7 +35,7 @@ COLUMNS = (
     "latency_ms", "ttft_ms", "queue_ms", *_COUNTS, "feedback", "cost_state", "cost_usd", "reported_cost_usd",
     *_TEXTS, "detail",
 )  # fmt: skip
-OCCURRED_AT, SERIES, DETAIL = 0, 2, -1
+OCCURRED_AT, EVENT_ID, SERIES, RESERVATION, DETAIL = 0, 1, 2, -2, -1
 Row = tuple[Any, ...]
 
 _counts_of, _texts_of = attrgetter(*_COUNTS), attrgetter(*_TEXTS)

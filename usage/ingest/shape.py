@@ -110,6 +110,9 @@ class Event(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     provider: Annotated[str, _text(100, "openai, anthropic, aws.bedrock, …")] | None = None
     model: Annotated[str, _text(200, "The model asked for")] | None = None
     response_model: Annotated[str, _text(200, "The model that answered")] | None = None
+    reservation_id: (
+        Annotated[str, _text(64, "The guard's reservation this call was made with; it settles the reservation")] | None
+    ) = None
     region: Annotated[str, _text(100, "Region of the provider")] | None = None
     service_tier: Annotated[str, _text(20, "batch, flex, priority, …; has its own price")] | None = None
     streaming: Annotated[bool, Meta(description="The answer was streamed")] | None = None

@@ -19,7 +19,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from usage import partitions
 from usage.ingest import ledger
 from usage.ingest.ledger import Seal
-from usage.ingest.rows import COLUMNS, CSV_FORMAT, OCCURRED_AT, SERIES, Row, as_csv, as_json
+from usage.ingest.rows import COLUMNS, CSV_FORMAT, EVENT_ID, OCCURRED_AT, RESERVATION, SERIES, Row, as_csv, as_json
 from usage.models import PriceBook, RollupMark
 from usage.pricing.book import BOOK_ID
 
@@ -48,9 +48,17 @@ _COPY_STAGED = f"COPY usage_event_stage ({_COLUMNS}) FROM STDIN ({CSV_FORMAT})"
 _MERGE = f"""
 WITH added AS (
     INSERT INTO usage_event ({_COLUMNS}) SELECT {_COLUMNS} FROM usage_event_stage ORDER BY occurred_at, event_id
-    ON CONFLICT (team_id, occurred_at, event_id) DO NOTHING RETURNING occurred_at
+    ON CONFLICT (team_id, occurred_at, event_id) DO NOTHING RETURNING team_id, occurred_at, event_id, reservation_id
+), named AS (
+    INSERT INTO usage_reservation_event (team_id, occurred_at, event_id)
+    SELECT team_id, occurred_at, event_id FROM added WHERE reservation_id IS NOT NULL
 )
 SELECT date_bin('1 minute', occurred_at, TIMESTAMPTZ 'epoch'), count(*) FROM added GROUP BY 1
+"""
+# What the guard settles from; the small statement and the merge write it themselves.
+_NAMED = """
+INSERT INTO usage_reservation_event (team_id, occurred_at, event_id)
+SELECT %s, occurred_at, event_id FROM unnest(%s::timestamptz[], %s::text[]) AS e (occurred_at, event_id)
 """
 _MARK = """
 INSERT INTO usage_rollup_mark (tier, team_id, bucket, batch_id)
@@ -181,6 +189,8 @@ def _copy(cursor, statement: str, batch: Batch) -> None:
 
 def _copy_direct(cursor, batch: Batch) -> dict[datetime, int]:
     _copy(cursor, _COPY, batch)
+    if named := [(row[OCCURRED_AT], row[EVENT_ID]) for row in batch.rows if row[RESERVATION]]:
+        cursor.execute(_NAMED, [batch.team_id, *map(list, zip(*named, strict=True))])
     return _per_minute(batch.rows)
 
 

@@ -293,6 +293,10 @@ _METRICS = [
         unknown=_of("conversation_unknown"),
     ),
     _cost("cost_per_1k_tokens", "Cost per 1k tokens", "Computed cost by thousand tokens", per=TOKENS, scale=1000),
+    # Calls that name a reservation of the guard.
+    Metric("guarded_cost_usd", "Guarded spend", "USD", "Cost of guarded calls", _of("guarded_cost_usd")),
+    Metric("guarded_tokens", "Guarded tokens", "tokens", "Of guarded calls", _of("guarded_tokens", where=OWN_TOKENS)),
+    Metric("guarded_calls", "Guarded calls", "count", "Guarded model calls", _of("guarded_events", where=CALL)),
     Metric(
         "unpriced_calls",
         "Calls without a price",

@@ -89,6 +89,7 @@ class UsageEvent(models.Model):
     tenant = models.TextField(null=True)
     user_hash = models.TextField(null=True)
     response_model = models.TextField(null=True)
+    reservation_id = models.TextField(null=True)
     detail = models.JSONField(null=True, help_text="Rarely read fields by name; unknown ones under `attributes`")
 
     class Meta:
