@@ -15,7 +15,19 @@ from markdown_it import MarkdownIt
 
 FOLDER = Path(settings.BASE_DIR) / "docs"
 # Guides for those who use or run the desk, in reading order. Others in the folder are for its developers.
-GUIDES = ("api", "explain", "prices", "budgets", "forecast", "accounts", "replay", "operations", "settings", "benchmarks")
+GUIDES = (
+    "api",
+    "explain",
+    "prices",
+    "budgets",
+    "forecast",
+    "reports",
+    "accounts",
+    "replay",
+    "operations",
+    "settings",
+    "benchmarks",
+)
 
 schema = SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[])
 try_it = SpectacularSwaggerSplitView.as_view(authentication_classes=[], permission_classes=[], url_name="schema")

@@ -3,7 +3,8 @@
 from django.urls import path
 
 from budgets.api.budgets import BudgetsView
-from budgets.views import budgets, changes, tables
+from budgets.api.focus import FocusView
+from budgets.views import budgets, changes, focus, tables
 
 urlpatterns = [
     # Pages
@@ -25,4 +26,6 @@ urlpatterns = [
     path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
     # API
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
+    path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
+    path("api/v1/focus", FocusView.as_view(), name="api-focus"),
 ]
