@@ -24,6 +24,7 @@ from usage.pricing.actions import Author
 
 DESK = Author(label="budgets")
 MODES = {"conserve": "conserve", "emergency": "emergency", "block": "blocked"}
+STRICTNESS = list(MODES.values())
 # A mode is kept at least so long, so that calls do not change their model every few seconds.
 DWELL = timedelta(minutes=10)
 LEFT = "The budget is below its threshold again, or has ended."
@@ -60,6 +61,15 @@ def evaluate(now: datetime) -> dict[str, int]:
         open_keys = set(Alert.objects.filter(source_kind=SOURCE, resolved_at=None).values_list("source_key", flat=True))
         due = list(_due(standings(budgets, now), set(current), open_keys))
         return _alerts(due, open_keys, now) | _modes(due, current, now)
+
+
+def modes_set(now: datetime) -> dict[int, Control]:
+    """By budget: the strictest mode in force that one of its thresholds set."""
+    found: dict[int, Control] = {}
+    automatic = [one for one in in_force(now) if _automatic(one)]
+    for control in sorted(automatic, key=lambda one: STRICTNESS.index(one.mode)):
+        found[int(control.origin_key.split(":")[1])] = control
+    return found
 
 
 def _automatic(control: Control) -> str:

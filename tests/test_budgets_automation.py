@@ -4,12 +4,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from budgets.actions import archive_budget, create_budget
-from budgets.automation import evaluate
+from budgets.automation import evaluate, modes_set
 from budgets.facts import check
 from budgets.guard.metering import refresh
 from budgets.models import Budget
@@ -174,3 +175,14 @@ def test_the_standing_is_that_of_the_guards_ledger(cast, now):
     after = standings([budget], now)[0]
     assert (before.metered_at, before.used) == (None, 0)
     assert (after.metered_at, after.used, after.left) == (now, 4, 6)
+
+
+@pytest.mark.django_db
+def test_the_list_says_which_mode_a_budget_has_set(client, cast, now):
+    budget = make(cast, "70:conserve", "80:block")
+    use(cast, now, 8)
+    evaluate(now)
+    assert modes_set(now)[budget.pk].mode == "blocked"
+    Control.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    client.force_login(cast.fatima)
+    assert "blocked mode" in client.get(reverse("budget-list")).content.decode()

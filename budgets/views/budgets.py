@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import can, can_anywhere, person_of, require
 from aiops_site.charts import Chart, Series, Threshold
 from budgets.actions import create_budget, edit_budget
+from budgets.automation import modes_set
 from budgets.facts import DEFAULTS, facts_of
 from budgets.forms.budgets import BudgetEditForm, BudgetForm, GrantForm, ReasonForm
 from budgets.models import Budget
@@ -28,7 +29,7 @@ from budgets.rules.table import percent_text
 from budgets.views.shown import amount, author_of, report, tabs, tell
 from usage.metrics import MetricQuery, query
 
-PAGE = 100
+PAGE = 50
 SORTS = {
     "share": lambda one: one.share,
     "name": lambda one: one.budget.name.lower(),
@@ -50,11 +51,12 @@ def budget_list(request: HttpRequest) -> HttpResponse:
     shown.sort(key=key, reverse=sort.startswith("-"))
     page = _page_number(request, len(shown))
     waiting = waiting_changes(request.user)
+    modes = modes_set(timezone.now())
     return render(
         request,
         "budgets/list.html",
         {
-            "rows": shown[(page - 1) * PAGE : page * PAGE],
+            "rows": [(one, modes.get(one.budget.pk)) for one in shown[(page - 1) * PAGE : page * PAGE]],
             "count": len(shown),
             "totals": _totals(shown),
             "words": request.GET.get("q", ""),
