@@ -4,7 +4,7 @@ from django.urls import path
 
 from budgets.api.budgets import BudgetsView
 from budgets.api.focus import FocusView
-from budgets.views import budgets, changes, focus, tables
+from budgets.views import budgets, changes, focus, forecasts, planned, tables
 
 urlpatterns = [
     # Pages
@@ -17,6 +17,14 @@ urlpatterns = [
     path("budgets/approvals/", changes.budget_approvals, name="budget-approvals"),
     path("budgets/approvals/<int:pk>/decide/", changes.change_decide, name="budget-change-decide"),
     path("budgets/approvals/<int:pk>/withdraw/", changes.change_withdraw, name="budget-change-withdraw"),
+    path("budgets/forecast/", forecasts.forecast_list, name="forecast-list"),
+    path("budgets/forecast/all-teams/", forecasts.organisation_forecast, name="organisation-forecast"),
+    path("budgets/forecast/teams/<slug:slug>/", forecasts.team_forecast, name="team-forecast"),
+    path("budgets/<int:pk>/forecast/", forecasts.budget_forecast, name="budget-forecast"),
+    path("budgets/events/", planned.event_list, name="planned-event-list"),
+    path("budgets/events/add/", planned.event_add, name="planned-event-add"),
+    path("budgets/events/<int:pk>/edit/", planned.event_edit, name="planned-event-edit"),
+    path("budgets/events/<int:pk>/remove/", planned.event_remove, name="planned-event-remove"),
     path("budgets/<int:pk>/", budgets.budget_detail, name="budget-detail"),
     path("budgets/<int:pk>/edit/", budgets.budget_edit, name="budget-edit"),
     path("budgets/<int:pk>/history/", budgets.budget_history, name="budget-history"),

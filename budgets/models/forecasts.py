@@ -47,6 +47,11 @@ class PlannedEvent(CallScope):
         """Change against the usual in percent: 40, -20."""
         return round((self.factor - 1) * 100)
 
+    @property
+    def change_text(self) -> str:
+        """E.g. "+40 %" or "−30 %"."""
+        return f"{'+' if self.percent >= 0 else '−'}{abs(self.percent)} %"
+
 
 class Forecast(models.Model):
     """The latest forecast of one subject's current period: a budget, a team's month (USD), or all teams' month.

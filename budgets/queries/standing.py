@@ -1,13 +1,14 @@
 """Where budgets stand now: used, reserved, left and pace of the current period."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
 from budgets.guard.snapshot import Known, known_budgets
-from budgets.models import Budget, BudgetPeriod
+from budgets.models import Budget, BudgetPeriod, Forecast
+from budgets.queries.forecasts import of_budgets
 from budgets.queries.used import Ask, Used, used
 from budgets.rules.pace import Pace, pace_of
 from budgets.rules.periods import period_of
@@ -19,7 +20,8 @@ NOTHING = Decimal(0)
 class Standing:
     """One budget in its period [start, end), in its unit. `limit` has grants and what was rolled over in it.
 
-    `metered_at`: how new the part is that the guard did not see; None where it was read just now.
+    `metered_at`: how new the part is that the guard did not see; None where it was read just now. `forecast`: the
+    latest of this period, without its days.
     """
 
     budget: Budget
@@ -31,6 +33,7 @@ class Standing:
     unknown_calls: int
     reserved: Decimal = NOTHING
     metered_at: datetime | None = None
+    forecast: Forecast | None = None
 
     @property
     def left(self) -> Decimal:
@@ -77,12 +80,14 @@ def standings(budgets: Iterable[Budget], now: datetime) -> list[Standing]:
     }
     asks = {one.pk: Ask(one, one.unit, *bounds[one.pk]) for one in found if one.pk not in rows}
     read = used(asks.values(), now)
-    return [
+    shown = [
         _from_ledger(known[one.pk], rows[one.pk], now)
         if one.pk in rows
         else _from_rollups(one, known.get(one.pk), asks[one.pk], read[asks[one.pk]], now)
         for one in found
     ]
+    ahead = of_budgets(active, now)
+    return [replace(one, forecast=ahead.get(one.budget.pk)) for one in shown]
 
 
 def _from_ledger(known: Known, row: BudgetPeriod, now: datetime) -> Standing:

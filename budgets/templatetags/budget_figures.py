@@ -22,8 +22,16 @@ def in_unit(value: Any, unit_label: str) -> SafeString:
 
 @register.inclusion_tag("budgets/bar.html")
 def budget_bar(standing: Standing) -> dict[str, Any]:
-    """Used and reserved of the limit, with a tick where the period is now; percentages for the SVG."""
+    """Used and reserved of the limit, paler what is expected, a tick where the period is now; percentages."""
     used = min(float(standing.share), 1.0) * 100
     reserved = min(float(standing.reserved_share) * 100, 100 - used)
     tick = round(standing.elapsed * 100, 1)
-    return {"used": round(used, 1), "reserved": round(reserved, 1), "tick": tick, "standing": standing}
+    share = standing.forecast.share if standing.forecast else None
+    expected = round(min(share or 0.0, 1.0) * 100, 1)
+    return {
+        "used": round(used, 1),
+        "reserved": round(reserved, 1),
+        "expected": expected if expected > used + reserved else 0,
+        "tick": tick,
+        "standing": standing,
+    }

@@ -37,5 +37,10 @@ def tell(request: HttpRequest, outcome: Outcome, done: str) -> None:
 
 
 def tabs(current: str, waiting: int) -> list[tuple[str, str, bool]]:
-    names = (("Budgets", "budget-list"), (f"Approvals ({waiting})" if waiting else "Approvals", "budget-approvals"))
+    names = (
+        ("Budgets", "budget-list"),
+        (f"Approvals ({waiting})" if waiting else "Approvals", "budget-approvals"),
+        ("Forecast", "forecast-list"),
+        ("Planned events", "planned-event-list"),
+    )
     return [(label, reverse(name), name == current) for label, name in names]
