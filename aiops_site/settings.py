@@ -138,6 +138,7 @@ CELERY_TASK_ROUTES = {
     "budgets.tasks.automation.*": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
     "usage.tasks.reconciliation.*": {"queue": "backfill"},
+    "usage.tasks.attribution.*": {"queue": "backfill"},
 }
 
 
@@ -158,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=20),
     },
     "take up re-pricing": every("usage.tasks.repricing.take_up", 20),
+    "move events of API keys": every("usage.tasks.attribution.move_waiting", 60),
     "meter budgets": every("budgets.tasks.guard.refresh_metered", 5),
     "evaluate thresholds of budgets": every("budgets.tasks.automation.evaluate_thresholds", 5),
     "settle from events": every("budgets.tasks.guard.settle_events", 1),

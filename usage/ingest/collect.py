@@ -36,16 +36,19 @@ class Collector:
     rows: list[Row] = field(default_factory=list)
     rejections: Rejections = field(default_factory=Rejections)
     seen: int = 0
-    known: Known = field(init=False)
+    known: Known = field(default_factory=dict)
+    # The API key, where its calls have series of their own.
+    own_key: int | None = None
     # Random rather than from a sequence: no round trip, and nothing shared between writers. 63 bits do not meet.
     batch_id: int = field(default_factory=lambda: randbits(63))
 
     def __post_init__(self) -> None:
-        self.known = series.known(self.team_id, self.environment)
         self._window = Window(partitions.raw_horizon(self.now), self.now + CLOCK_SKEW)
 
     def take(self, parsed: Parsed, book: Book) -> None:
         """Turn every event of a body into a row, priced by `book`, or a rejection."""
+        self.own_key = self.api_key_id if self.api_key_id in book.keys_apart else None
+        self.known = series.known(self.team_id, self.environment, self.own_key)
         maker = RowMaker(self.team_id, self.batch_id, self.api_key_id, self.now, book)
         while piece := list(islice(parsed.events, PIECE)):
             self._take_piece(piece, maker, oddities=parsed.oddities)
@@ -68,7 +71,7 @@ class Collector:
         keys = [(not event.parent_span_id, *dimensions_of(event)) for _, event in events]
         found = [self.known.get(key) for key in keys]
         if missing := {key for key, one in zip(keys, found, strict=True) if one is None}:
-            series.learn(self.team_id, self.environment, missing, self.known)
+            series.learn(self.team_id, self.environment, missing, self.known, self.own_key)
         return [one or self.known[key] for key, one in zip(keys, found, strict=True)]
 
     def _decoded(self, piece: list[RawEvent], *, oddities: bool) -> Iterator[tuple[int, Event]]:

@@ -1,7 +1,7 @@
 """Which series an event belongs to: looked up in a cache of this process, made when it is new.
 
-A series is made in its own short statements before the ingest transaction, so a hot combination never makes two
-writers wait for each other; a series nobody came to use is harmless. Its key is a digest of its values, so that two
+A series is made in a short transaction of its own before the ingest transaction, so a hot combination never makes two
+writers wait for long; a series nobody came to use is harmless. Its key is a digest of its values, so that two
 processes that make the same one agree without talking.
 """
 
@@ -13,8 +13,10 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
+from usage.attribution.apply import apply_to_new, lock_series
+from usage.attribution.keys import series_of_key
 from usage.ingest.checks import dimensions_problem, settled
 from usage.ingest.problems import Problem
 from usage.measures import DIMENSIONS, MODEL_OPERATIONS, NARROW_DIMENSIONS, WRAPPER_OPERATIONS
@@ -50,14 +52,17 @@ class Resolved:
 
 Known = dict[RawKey, Resolved | Problem]
 
-_known: dict[tuple[int, str], Known] = {}
+_known: dict[tuple[int, str, int | None], Known] = {}
 
 
-def known(team_id: int, environment: str) -> Known:
-    """The cache of a team and a key's environment, to be filled by `learn`. Safe to read without a lock."""
+def known(team_id: int, environment: str, api_key: int | None = None) -> Known:
+    """The cache of a team and a key's environment, to be filled by `learn`. Safe to read without a lock.
+
+    api_key: the key the events came by, where its calls have series of their own.
+    """
     if sum(map(len, _known.values())) > MEMORY:
         _known.clear()
-    return _known.setdefault((team_id, environment), {})
+    return _known.setdefault((team_id, environment, api_key), {})
 
 
 def forget(team_id: int) -> None:
@@ -66,7 +71,7 @@ def forget(team_id: int) -> None:
         _known.pop(scope, None)
 
 
-def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Known) -> None:
+def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Known, api_key: int | None = None) -> None:
     """Find or make the series of combinations not in the cache and add them `into` it; contradictions as problems."""
     keys: dict[RawKey, Key] = {}
     for raw in wanted:
@@ -77,6 +82,9 @@ def learn(team_id: int, environment: str, wanted: Collection[RawKey], into: Know
     if not keys:
         return
     stored, ids = _stored(team_id, set(keys.values()))
+    if api_key is not None:
+        own = series_of_key(team_id, api_key, ids.values())
+        ids = {key: own[series_id] for key, series_id in ids.items()}
     for raw, key in keys.items():
         into[raw] = _resolved(raw, key, stored[key], ids)
 
@@ -150,11 +158,14 @@ def _ids(team_id: int, keys: Collection[Key]) -> dict[Key, int]:
 
 
 def _made(team_id: int, keys: set[Key]) -> dict[Key, int]:
-    """Make series, the narrow ones first; all writers insert in the same order, so they cannot deadlock."""
+    """Make series, the narrow ones first, one writer of a team after the other; attributed before anybody sees them."""
     narrow = {key: _narrow(key) for key in keys}
-    _insert(team_id, dict.fromkeys(set(narrow.values())))
-    ids = _ids(team_id, set(narrow.values()))
-    _insert(team_id, {key: ids[narrow[key]] for key in keys if key not in ids})
+    with transaction.atomic():
+        lock_series(team_id)
+        fresh = _insert(team_id, dict.fromkeys(set(narrow.values())))
+        ids = _ids(team_id, set(narrow.values()))
+        fresh += _insert(team_id, {key: ids[narrow[key]] for key in keys if key not in ids})
+        apply_to_new(team_id, fresh)
     return ids | _ids(team_id, keys)
 
 
@@ -167,16 +178,18 @@ WITH fresh AS MATERIALIZED (
 )
 INSERT INTO usage_series (team_id, id, key, narrow_id, entry, {", ".join(DIMENSIONS)})
 SELECT %s, id, key, coalesce(narrow_id, id), entry, {", ".join(DIMENSIONS)} FROM fresh ORDER BY key
-ON CONFLICT (team_id, key) DO NOTHING
+ON CONFLICT (team_id, key) DO NOTHING RETURNING id
 """
 
 
-def _insert(team_id: int, narrow_ids: dict[Key, int | None]) -> None:
+def _insert(team_id: int, narrow_ids: dict[Key, int | None]) -> list[int]:
+    """Insert series that are not there yet; returns the ids of the new ones."""
     if not narrow_ids:
-        return
+        return []
     rows = sorted((digest(key), narrow_id, *key) for key, narrow_id in narrow_ids.items())
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [*map(list, zip(*rows, strict=True)), team_id])
+        return [series_id for (series_id,) in cursor.fetchall()]
 
 
 def count_present(cursor, team_id: int, ids: Collection[int]) -> int:

@@ -1,3 +1,4 @@
+from usage.models.attribution import AttributionRule
 from usage.models.changes import ChangeMarker
 from usage.models.events import BatchLedger, EventStamp, RollupMark, Series, UsageEvent
 from usage.models.limits import ProviderLimit
@@ -5,6 +6,7 @@ from usage.models.prices import Price, PriceBook, Repricing
 from usage.models.reconciliation import ReconciledDay, Reconciliation
 
 __all__ = [
+    "AttributionRule",
     "BatchLedger",
     "ChangeMarker",
     "EventStamp",

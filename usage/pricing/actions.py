@@ -72,7 +72,7 @@ def add_price(
         **vars(rates),
     )
     with transaction.atomic():
-        _lock_book()
+        new_book_version()
         _save(price)
         _record(price, "price.added", author, before=None)
     return price
@@ -85,7 +85,7 @@ def edit_price(*, author: Author, price: Price, rates: Rates, effective_from: da
     earlier the price was wrong all along and is corrected in place. Raises ValidationError as `add_price` does.
     """
     with transaction.atomic():
-        _lock_book()
+        new_book_version()
         old = Price.objects.select_related("team").get(pk=price.pk)
         if effective_from <= old.valid_from:
             return _correct(old, rates, effective_from, note, author)
@@ -133,7 +133,7 @@ def end_price(*, author: Author, price: Price, at: datetime) -> Price:
     Raises ValidationError when it does not begin before `at` or has ended by then.
     """
     with transaction.atomic():
-        _lock_book()
+        new_book_version()
         price = Price.objects.select_related("team").get(pk=price.pk)
         before = facts(price)
         if at <= price.valid_from:
@@ -149,7 +149,7 @@ def end_price(*, author: Author, price: Price, at: datetime) -> Price:
 def remove_price(*, author: Author, price: Price) -> None:
     """Take a price away as if it had never held. The audit row keeps what it was."""
     with transaction.atomic():
-        _lock_book()
+        new_book_version()
         price = Price.objects.select_related("team").get(pk=price.pk)
         before = facts(price)
         price.delete()
@@ -171,7 +171,7 @@ def facts(price: Price) -> dict:
     } | rates
 
 
-def _lock_book() -> None:
+def new_book_version() -> None:
     """One price change at a time, and a version no other state of the table ever had.
 
     The version is a clock and not a counter: a counter would repeat a number after a rolled-back change, and a

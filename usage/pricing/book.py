@@ -13,7 +13,7 @@ from threading import Lock
 
 from django.db import connection
 
-from usage.models import Price, PriceBook
+from usage.models import AttributionRule, Price, PriceBook
 from usage.pricing.aliases import normal
 from usage.pricing.catalogue import BEGINNING, END, CatalogueModel, DatedRate, find, normal_tier
 from usage.pricing.rates import BASE, Rate, build_rate
@@ -43,10 +43,13 @@ class Source:
 
 
 class Book:
-    """All prices at one version. Safe to share between threads: what it remembers is only ever added to."""
+    """All prices at one version. Safe to share between threads: what it remembers is only ever added to.
 
-    def __init__(self, version: int, prices: list[Price]):
-        self.version = version
+    keys_apart: API keys whose calls have series of their own; kept here because ingest proves this version anyway.
+    """
+
+    def __init__(self, version: int, prices: list[Price], keys_apart: frozenset[int] = frozenset()):
+        self.version, self.keys_apart = version, keys_apart
         self._own: dict[tuple[str, str], list[Price]] = {}
         for price in prices:
             self._own.setdefault((normal(price.provider), normal(price.model)), []).append(price)
@@ -221,5 +224,11 @@ def _load(wanted: int) -> Book:
     with _loading:
         if _book is not None and _book.version == wanted:
             return _book
-        _book = Book(_version(), list(Price.objects.order_by("pk")))
+        _book = Book(_version(), list(Price.objects.order_by("pk")), _keys_apart())
         return _book
+
+
+def _keys_apart() -> frozenset[int]:
+    """Keys that have, or ever had, a rule of attribution."""
+    found = AttributionRule.objects.filter(api_key__isnull=False).values_list("api_key_id", flat=True)
+    return frozenset(key for key in found if key is not None)
