@@ -20,6 +20,7 @@ GUIDES = (
     "explain",
     "prices",
     "budgets",
+    "guard",
     "forecast",
     "reports",
     "accounts",
