@@ -42,6 +42,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Spend", "spend", "coins", phone=True),
             Entry("Budgets", "budget-list", "wallet"),
+            Entry("Guard", "guard-list", "gate"),
             Entry("Unpriced", "price-unpriced", "unknown"),
             Entry("Prices", "price-list", "tag"),
         ),

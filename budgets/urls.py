@@ -4,7 +4,7 @@ from django.urls import path
 
 from budgets.api.budgets import BudgetsView
 from budgets.api.focus import FocusView
-from budgets.views import budgets, changes, focus, forecasts, planned, tables
+from budgets.views import budgets, changes, focus, forecasts, guard, planned, tables
 
 urlpatterns = [
     # Pages
@@ -36,4 +36,8 @@ urlpatterns = [
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
     path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
     path("api/v1/focus", FocusView.as_view(), name="api-focus"),
+    path("guard/", guard.guard_list, name="guard-list"),
+    path("guard/limits/", guard.limit_list, name="limit-list"),
+    path("guard/limits/add/", guard.limit_add, name="limit-add"),
+    path("guard/limits/<int:pk>/end/", guard.limit_end, name="limit-end"),
 ]

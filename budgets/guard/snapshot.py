@@ -4,7 +4,7 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Lock
 from typing import NamedTuple
@@ -20,6 +20,9 @@ from budgets.rules.stance import NO_POLICY, Policy
 from incidents.models import Control, ModePolicy
 from usage.pricing import book
 from usage.pricing.book import Book
+
+# Clocks of web server and database differ: a period that has just ended for one goes on for the other.
+LENIENCE = timedelta(hours=1)
 
 _VERSIONS = """
 SELECT coalesce((SELECT version FROM budgets_guardversion WHERE id = 1), 0),
@@ -138,7 +141,7 @@ def _known(budget: Budget, grants: list[Grant], rows: list[BudgetPeriod], now: d
     past = [
         Past(row.starts_at, row.ends_at, row.used - budget.limit - row.carried) for row in rows if row.ends_at <= now
     ]
-    coming = {row.starts_at: row.pk for row in rows if row.ends_at > now}
+    coming = {row.starts_at: row.pk for row in rows if row.ends_at > now - LENIENCE}
     return Known(budget, grants_left(whole, past), coming)
 
 
@@ -152,7 +155,7 @@ def _grants(budgets: list[Budget], now: datetime) -> dict[int, list[Grant]]:
 def _rows(budgets: list[Budget], grants: dict[int, list[Grant]], now: datetime) -> dict[int, list[BudgetPeriod]]:
     """Current and coming periods of every budget; of those with a grant, earlier ones since it became valid."""
     since = {pk: min(grant.valid_from for grant in given) for pk, given in grants.items() if given}
-    wanted = Q(budget__in=budgets, ends_at__gt=now)
+    wanted = Q(budget__in=budgets, ends_at__gt=now - LENIENCE)
     for pk, moment in since.items():
         wanted |= Q(budget=pk, ends_at__gt=moment)
     by_budget: dict[int, list[BudgetPeriod]] = defaultdict(list)
