@@ -4,6 +4,7 @@ from django.urls import path
 
 from budgets.api.budgets import BudgetsView
 from budgets.api.focus import FocusView
+from budgets.api.forecast import ForecastView
 from budgets.views import budgets, changes, focus, forecasts, guard, planned, tables
 
 urlpatterns = [
@@ -35,6 +36,7 @@ urlpatterns = [
     # API
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
     path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
+    path("api/v1/forecast", ForecastView.as_view(), name="api-forecast"),
     path("api/v1/focus", FocusView.as_view(), name="api-focus"),
     path("guard/", guard.guard_list, name="guard-list"),
     path("guard/limits/", guard.limit_list, name="limit-list"),

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.test_forecast_making import make as make_budget
+from tests.test_forecast_making import used_for
 from tests.traffic import record
 from usage.rollups import drain
 
@@ -91,3 +94,53 @@ def test_the_number_of_queries_does_not_grow_with_teams_and_features(cast, clien
     with CaptureQueriesContext(connection) as many:
         get(client)
     assert len(many) <= len(few)
+
+
+def forecast_for(cast, **facts):
+    used_for(30, cast.support)
+    budget = make_budget(cast, **facts)
+    call_command("forecast", verbosity=0)
+    return budget
+
+
+def test_the_spend_is_held_against_its_budgets(cast, client):
+    forecast_for(cast, name="Everything", team="", limit="2")
+    make_budget(cast, name="Only tokens", unit="tokens")
+    client.force_login(cast.emil)
+    page = get(client)
+    assert "Everything</a>" in page and " expected</span>" in page
+    assert "Only tokens" not in page and "No budget yet" not in page
+    assert 'id="chart-budget-course"' in page
+
+
+def test_what_is_expected_by_the_months_end_is_said(cast, client):
+    forecast_for(cast)
+    client.force_login(cast.emil)
+    assert "expected by its end" in get(client) and "in 80 of 100 cases" in get(client)
+    assert "expected by its end" in get(client, "/executive/?team=support")
+    assert "expected by its end" not in get(client, "/executive/?environment=prod")
+
+
+def test_a_teams_member_sees_the_teams_budgets_only(cast, client):
+    forecast_for(cast, name="Support, monthly")
+    make_budget(cast, name="Everything", team="")
+    client.force_login(cast.vera)
+    page = get(client)
+    assert "Support, monthly</a>" in page and "Everything" not in page
+    assert "expected by its end" in page
+
+
+def test_many_budgets_cost_no_more_queries(cast, client):
+    forecast_for(cast)
+    client.force_login(cast.emil)
+    get(client)
+    with CaptureQueriesContext(connection) as few:
+        get(client)
+    for number in range(12):
+        make_budget(cast, name=f"Budget {number}")
+    call_command("forecast", verbosity=0)
+    get(client)
+    with CaptureQueriesContext(connection) as many:
+        page = get(client)
+    assert "9 more, expected to go less far." in page
+    assert len(many) <= len(few) + 2

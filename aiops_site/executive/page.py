@@ -8,9 +8,11 @@ from django.urls import reverse
 from aiops_site import formats
 from aiops_site.charts import Chart, Series, sparkline
 from aiops_site.charts.strips import Spark
-from aiops_site.executive import queries, rules
+from aiops_site.executive import budgets, queries, rules
+from aiops_site.executive.budgets import Budgets
 from aiops_site.executive.queries import Day, Totals
 from aiops_site.executive.rules import Reliability, Risk, Sentence, Spend, Value
+from budgets.models import Forecast
 from usage.metrics import MetricResult
 from usage.queries.spend import SpendReport, change
 from usage.scope import UNTAGGED, Scope
@@ -59,23 +61,25 @@ class Page:
     teams: list[TeamLine]
     risks: list[RiskLine]
     more_risks: int
+    budgets: Budgets
 
 
-def read(scope: Scope) -> Page:
-    """Seven metric queries, whatever the number of teams; five without a comparison."""
+def read(scope: Scope, user) -> Page:
+    """Seven metric queries, whatever the number of teams; five without a comparison, one more with a budget."""
     now, by_day = queries.totals(scope), queries.daily(scope)
     days, days_before = queries.days(by_day), queries.days(queries.daily(scope.previous)) if scope.previous else []
     before = queries.totals(scope.previous) if scope.previous and comparable(days_before) else None
     found = rules.risks(now.slices, before.slices if before else [])
     sentences = [
         rules.reliability(_reliability(scope, now, before, days)),
-        rules.spend(_spend(scope, queries.month(scope))),
+        rules.spend(_spend(scope, queries.month(scope), budgets.expected(scope, user))),
         rules.quality(queries.proxies(now, before)),
         rules.risk(found),
     ]
     lines = [_risk_line(scope, risk) for risk in found[: rules.TOP]]
     chart = _chart(scope, days, days_before if before else [])
-    return Page(sentences, chart, _bars(scope, days), _teams(scope, by_day), lines, len(found) - len(lines))
+    teams, against = _teams(scope, by_day), budgets.read(scope, user)
+    return Page(sentences, chart, _bars(scope, days), teams, lines, len(found) - len(lines), against)
 
 
 def comparable(days: list[Day]) -> bool:
@@ -90,7 +94,7 @@ def _reliability(scope: Scope, now: Totals, then: Totals | None, days: list[Day]
     return Reliability(now.availability, then.availability if then else None, now.requests, now.errors, named)
 
 
-def _spend(scope: Scope, report: SpendReport) -> Spend:
+def _spend(scope: Scope, report: SpendReport, ahead: Forecast | None) -> Spend:
     now, before = report.total.now, report.total.before
     names = [f"{window.start.astimezone(scope.zone):%B}" for window in (report.window, report.before) if window]
     return Spend(
@@ -100,6 +104,8 @@ def _spend(scope: Scope, report: SpendReport) -> Spend:
         month_before=names[-1],
         driver=_driver(report, bool(before), scope.team_names),
         unpriced=now.unpriced,
+        expected=ahead.expected if ahead else None,
+        interval=(ahead.low80, ahead.high80) if ahead else None,
     )
 
 

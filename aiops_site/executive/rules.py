@@ -186,7 +186,10 @@ def _versus(facts: Reliability) -> str:
 
 @dataclass(frozen=True)
 class Spend:
-    """Of the month so far. `before` is the same days of the month before; `driver` (name, USD more or spent)."""
+    """Of the month so far. `before` is the same days of the month before; `driver` (name, USD more or spent).
+
+    `expected` by the end of the month, and its 80 % interval, where there is a forecast.
+    """
 
     cost: Value
     before: Value
@@ -194,6 +197,8 @@ class Spend:
     month_before: str
     driver: tuple[str, Decimal] | None
     unpriced: int
+    expected: Value = None
+    interval: tuple[Value, Value] | None = None
 
 
 def spend(facts: Spend) -> Sentence:
@@ -202,6 +207,9 @@ def spend(facts: Spend) -> Sentence:
         after = f"what {facts.month} cost so far: its calls have no price."
         return Sentence("Spend", "It is", "unknown", after, "warn")
     after = f"spent in {facts.month} so far{_than_before(facts)}."
+    if facts.interval:
+        low, high = (formats.money(end) for end in facts.interval)
+        after += f" {formats.money(facts.expected)} expected by its end, {low} to {high} in 80 of 100 cases."
     if facts.unpriced:
         of = formats.counted(facts.unpriced, "calls", formats.compact)
         after += f" {of} {'has no price and is' if facts.unpriced == 1 else 'have no price and are'} not in it."

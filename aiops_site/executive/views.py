@@ -21,4 +21,4 @@ def executive(request: HttpRequest) -> HttpResponse:
     context = {"scope": scope, "default_compare": "previous"}
     if not Series.objects.filter(team_id__in=scope.team_ids).exists():
         return render(request, "aiops_site/executive/first_run.html", context | {"curl": first_event(request)})
-    return render(request, "aiops_site/executive/page.html", context | {"page": page.read(scope)})
+    return render(request, "aiops_site/executive/page.html", context | {"page": page.read(scope, request.user)})
