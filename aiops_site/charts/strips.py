@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
 from aiops_site import formats
@@ -58,6 +58,11 @@ def path(run: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
+# How the slots of a strip are named: by the hour up to _FEW_DAYS, with the date beyond.
+_FEW_DAYS = timedelta(days=2)
+_SHORT, _LONG = "%a %H:%M", "%a %-d %b %H:%M"
+
+
 @dataclass(frozen=True)
 class Slot:
     """One cell of a strip: the share of good requests from `start` on (0 to 1), None without traffic."""
@@ -98,19 +103,22 @@ def heat_strip(
 ) -> Strip:
     """Cells left to right: ok from `good` up, bad below `bad`, warn between, none without traffic."""
     width = 960 / max(len(slots), 1)
+    time = _SHORT if not slots or slots[-1].start - slots[0].start <= _FEW_DAYS else _LONG
+    titles = [slot_title(s, tz, time) for s in slots]
     cells = [
-        Cell(round(i * width, 2), round(width - 1, 2), tone_of(s.ratio, good, bad), slot_title(s, tz), s.url)
-        for i, s in enumerate(slots)
+        Cell(round(i * width, 2), round(width - 1, 2), tone_of(s.ratio, good, bad), title, s.url)
+        for i, (s, title) in enumerate(zip(slots, titles, strict=True))
     ]
-    return Strip(cells, strip_ticks(slots, tz), label, summary(slots, tz, good))
+    return Strip(cells, strip_ticks(slots, tz), label, summary(slots, titles, good))
 
 
 def strip_ticks(slots: Sequence[Slot], tz: tzinfo) -> list[str]:
-    """Seven wall-clock times evenly from the first slot's start to the last slot's end."""
+    """Seven wall-clock times, or days of a long strip, evenly from the first slot's start to the last slot's end."""
     if len(slots) < 2:
         return []
     start, width = slots[0].start, slots[1].start - slots[0].start
-    return [f"{(start + width * len(slots) * part / 6).astimezone(tz):%H:%M}" for part in range(7)]
+    time = "%H:%M" if width * len(slots) <= _FEW_DAYS else "%-d %b"
+    return [f"{(start + width * len(slots) * part / 6).astimezone(tz):{time}}" for part in range(7)]
 
 
 def tone_of(ratio: Value, good: float, bad: float) -> str:
@@ -120,20 +128,20 @@ def tone_of(ratio: Value, good: float, bad: float) -> str:
     return "ok" if number >= Decimal(str(good)) else "bad" if number < Decimal(str(bad)) else "warn"
 
 
-def slot_title(slot: Slot, tz: tzinfo) -> str:
+def slot_title(slot: Slot, tz: tzinfo, time: str) -> str:
     share = "no traffic" if slot.ratio is None else f"{formats.percent(slot.ratio)} good"
-    return f"{slot.start.astimezone(tz):%a %H:%M}: {share}"
+    return f"{slot.start.astimezone(tz):{time}}: {share}"
 
 
-def summary(slots: Sequence[Slot], tz: tzinfo, good: float) -> str:
+def summary(slots: Sequence[Slot], titles: Sequence[str], good: float) -> str:
     """The strip in a sentence, for those who do not see it."""
-    known = [(ratio, s) for s in slots if (ratio := formats.known(s.ratio)) is not None]
+    known = [
+        (ratio, title) for s, title in zip(slots, titles, strict=True) if (ratio := formats.known(s.ratio)) is not None
+    ]
     if not known:
         return "No traffic in this time."
-    low = [(ratio, s) for ratio, s in known if ratio < Decimal(str(good))]
+    low = [(ratio, title) for ratio, title in known if ratio < Decimal(str(good))]
     if not low:
         return f"All {len(known)} intervals with traffic were at or above {formats.percent(good)}."
     _, worst = min(low, key=lambda found: found[0])
-    return (
-        f"{len(low)} of {len(known)} intervals were below {formats.percent(good)}; the worst: {slot_title(worst, tz)}."
-    )
+    return f"{len(low)} of {len(known)} intervals were below {formats.percent(good)}; the worst: {worst}."

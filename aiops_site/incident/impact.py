@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from aiops_site import formats
 from aiops_site.incident import drivers, links, population, rules
@@ -15,10 +14,7 @@ from usage.metrics import MetricResult
 from usage.metrics import Row as MetricRow
 from usage.scope import UNTAGGED, Scope
 
-METRICS = (
-    "requests", "errors", "calls", "call_error_rate", "total_tokens", "cost_usd", "retrieval_checks",
-    "empty_retrieval_rate",
-)  # fmt: skip
+METRICS = (*population.COUNTED, "total_tokens", "cost_usd", "retrieval_checks", "empty_retrievals")
 MOST = 9  # differences told
 WORST = 4  # rows shown of each dimension
 SHOWN = {"failures": 5, "empty": 3, "latency": 3, "tokens": 3, "cost": 3, "traffic": 3}
@@ -54,6 +50,8 @@ DIMENSIONS = (
 ENDPOINT_REGION = Dimension("endpoint", ("endpoint", "region"))
 TENANT = Dimension("tenant", ("tenant",))
 FEATURE = Dimension("feature", ("feature",))
+MODEL = Dimension("model", ("model",))
+Latency = tuple[float | None, int]  # p95 in ms, of how many
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Impact:
 
 
 def read(situation: Situation) -> Impact:
-    """Eight metric queries: one wide one, tenants, and two of latencies, each now and a week earlier."""
+    """Eight metric queries at most: one wide one, tenants, and two of latencies, each now and a week earlier."""
     now, usual = wide(situation.focus), wide(situation.usual)
     tenants, tenants_usual = by_tenant(situation.focus), by_tenant(situation.usual)
     focus = situation.focus
@@ -110,7 +108,7 @@ def read(situation: Situation) -> Impact:
     found = [
         *(d for dimension in DIMENSIONS for d in changed(dimension, now, usual, counts)),
         *changed(TENANT, tenants, tenants_usual, counts),
-        *slower(situation),
+        *slower(situation, now, usual),
     ]
     total = _sum(_failed(row, counts) for row in now.rows)
     return Impact(
@@ -156,10 +154,8 @@ def named(name: Name) -> str:
 
 def hits(scope: Scope, result: MetricResult, dimension: Dimension) -> list[Hit]:
     """The values with the most failed requests, worst first."""
-    counted = {
-        name: _sum(_failed(row, population.of(scope)) for row in rows)
-        for name, rows in values(result, dimension).items()
-    }
+    counts = population.of(scope)
+    counted = {name: _sum(_failed(row, counts) for row in rows) for name, rows in values(result, dimension).items()}
     total = sum(pair.amount for pair in counted.values())
     worst = sorted(counted.items(), key=lambda item: item[1].amount, reverse=True)[:WORST]
     return [
@@ -211,13 +207,12 @@ def _failed(row: MetricRow, base: Population) -> Pair:
 
 
 def _empty(row: MetricRow, _: Population) -> Pair:
-    checks = row.values["retrieval_checks"]
-    return Pair(round((row.values["empty_retrieval_rate"] or Decimal(0)) * checks), checks)
+    return Pair(row.values["empty_retrievals"], row.values["retrieval_checks"])
 
 
 def _tokens(row: MetricRow, _: Population) -> Pair:
     """By answered calls: a failed one has no tokens, and an outage is not thrift."""
-    return Pair(row.values["total_tokens"], row.values["calls"] - population.failed_calls(row.values))
+    return Pair(row.values["total_tokens"], row.values["calls"] - row.values["call_errors"])
 
 
 def _cost(row: MetricRow, base: Population) -> Pair:
@@ -228,24 +223,28 @@ def _cost(row: MetricRow, base: Population) -> Pair:
     return drivers.NOTHING if base.calls and cost is None else Pair(float(cost or 0), count - failed)
 
 
-def slower(situation: Situation) -> list[Driver]:
-    """Latency drivers: model calls by model, requests by feature; four metric queries."""
+def slower(situation: Situation, now: MetricResult, usual: MetricResult) -> list[Driver]:
+    """Latency drivers: model calls by model, requests by feature; two metric queries for each that can be compared."""
     counts = population.of(situation.scope)
-    return [
-        driver
-        for name, metric, base in (
-            ("model", "call_latency_p95", "calls"),
-            ("feature", counts.metric("latency_p95"), counts.metric("requests")),
-        )
-        for driver in drivers.of_latency(
-            name, *(latencies(scope, name, metric, base) for scope in (situation.focus, situation.usual))
-        )
-    ]
+    found = []
+    for dimension, metric, own in ((MODEL, "call_latency_p95", MODEL_CALLS), (FEATURE, "latency_p95", REQUESTS)):
+        base, name = counts if counts.calls else own, dimension.name
+        after, before = (by_count(result, dimension, base) for result in (now, usual))
+        if any(min(count, before.get(value, 0)) >= rules.MIN_REQUESTS for value, count in after.items()):
+            windows = ((situation.focus, after), (situation.usual, before))
+            sides = (latencies(scope, name, counts.metric(metric), known) for scope, known in windows)
+            found += drivers.of_latency(name, *sides)
+    return found
 
 
-def latencies(scope: Scope, dimension: str, metric: str, base: str) -> dict[Name, tuple[float | None, int]]:
-    result = scope.query((metric, base), group_by=(dimension,))
-    return {row.key: (row.values[metric], row.values[base]) for row in result.rows if row.key[0]}
+def by_count(result: MetricResult, dimension: Dimension, base: Population) -> dict[Name, int]:
+    """How many requests or calls each value of a dimension has."""
+    return {name: pair.count for name, pair in _pairs(values(result, dimension), _failed, base).items()}
+
+
+def latencies(scope: Scope, dimension: str, metric: str, counts: dict[Name, int]) -> dict[Name, Latency]:
+    result = scope.query((metric,), group_by=(dimension,))
+    return {name: (result.value(metric, name), count) for name, count in counts.items()}
 
 
 def chosen(found: list[Driver]) -> list[Driver]:

@@ -12,8 +12,9 @@ from aiops_site.charts import heat_strip
 from aiops_site.charts.strips import Strip
 from aiops_site.incident import links, population, rules, verdict
 from aiops_site.incident.rules import SIGNALS, Signal, Tone, Value
-from aiops_site.incident.situation import DAY, Situation, Timeline, Windows, windows
+from aiops_site.incident.situation import Situation, Windows, windows
 from aiops_site.incident.spells import Slot
+from aiops_site.incident.timeline import DAY, Timeline
 from aiops_site.incident.verdict import Facts, Finding, Provider, Values, Verdict
 from usage.metrics import CATALOGUE
 from usage.scope import Scope
@@ -191,8 +192,8 @@ def strip(situation: Situation) -> Strip:
 
 
 def _merge(timeline: Timeline) -> int:
-    """Slots in a cell: few enough cells to see, and enough traffic in each to be judged by its colour."""
-    least = -(-len(timeline.requests) // STRIP_CELLS)
+    """Slots in a cell: few enough cells to see, each known, and enough traffic in each to be judged by its colour."""
+    least = max(-(-len(timeline.requests) // STRIP_CELLS), timeline.known_by // timeline.width)
     requests = sum(slot.count for slot in timeline.requests)
     hour = max(round(timedelta(hours=1) / timeline.width), 1)
     thin = requests / len(timeline.requests) * least < CELL_NEEDS

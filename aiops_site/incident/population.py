@@ -36,6 +36,7 @@ class Population:
         return _TWINS.get(name, name) if self.calls else name
 
 
+COUNTED = ("requests", "errors", "calls", "call_errors")
 REQUESTS, MODEL_CALLS = Population("requests", False), Population("model calls", True)
 
 
@@ -63,13 +64,8 @@ def _derived(found: dict[str, Value], length: timedelta) -> dict[str, Value]:
     }
 
 
-def failed_calls(values: dict) -> int:
-    """Failed model calls of a row that has `calls` and `call_error_rate`."""
-    return round((values["call_error_rate"] or Decimal(0)) * values["calls"])
-
-
 def counted(values: dict, population: Population) -> tuple[int, int]:
-    """(count, failed) of a row that has requests, errors, calls and call_error_rate."""
+    """(count, failed) of a row that has COUNTED."""
     if population.calls:
-        return values["calls"], failed_calls(values)
+        return values["calls"], values["call_errors"]
     return values["requests"], values["errors"]

@@ -1,47 +1,21 @@
-"""Where to look: the timeline of the scope, the spells in it, and the window every part of the page speaks of."""
+"""Where to look: the spells of the scope's timeline, and the window every part of the page speaks of."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from django.utils import timezone
 
-from aiops_site.incident import population, spells
-from aiops_site.incident.population import MODEL_CALLS, Population
-from aiops_site.incident.spells import Slot, Spell
-from usage.metrics import MetricResult, kept_step
+from aiops_site.incident import spells, timeline
+from aiops_site.incident.spells import Spell
+from aiops_site.incident.timeline import Timeline
 from usage.queries.history import known_since
 from usage.scope import Scope
 
-DAY = timedelta(days=1)
 LIVE_WITHIN = timedelta(minutes=2)  # a window that ends this close to now is "now"
 SHORT, LONG = timedelta(minutes=15), timedelta(hours=1)
-REQUESTS = ""  # the subject of spells of requests, beside the providers' names
 # What is usual is read over so much more on both sides of the hour a week earlier: one hour of thin traffic is chance.
 AROUND = timedelta(minutes=90)
 SHORT_NEEDS = 50  # requests in the short window, else the verdict speaks of the long one
-# The step of the timeline for windows up to so long.
-STEPS = ((DAY, "5min"), (timedelta(days=8), "hour"), (timedelta(days=35), "6hour"))
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Slots of requests and, by provider, of model calls; `width` is their length."""
-
-    start: datetime
-    end: datetime
-    width: timedelta
-    subjects: dict[str, list[Slot]]
-
-    @property
-    def requests(self) -> list[Slot]:
-        return self.subjects[REQUESTS]
-
-    @property
-    def seen(self) -> bool:
-        """Whether any request or call came at all."""
-        return any(slot.count for slots in self.subjects.values() for slot in slots)
 
 
 @dataclass(frozen=True)
@@ -64,19 +38,18 @@ class Situation:
 
 
 def look(scope: Scope) -> Situation:
-    """Two queries: the timeline, and since when there are figures. A live page speaks of a spell only while it lasts; a
+    """The timeline, and since when there are figures. A live page speaks of a spell only while it lasts; a
     past one of its worst.
     """
-    now = timezone.now()
-    timeline = read_timeline(scope, now)
-    found = [s for s in all_spells(timeline) if s.end > scope.start]
+    seen = timeline.read(scope, timezone.now())
+    found = [s for s in all_spells(seen) if s.end > scope.start]
     live = is_live(scope)
     worst = spells.worst(found)
     spell = worst if worst and (worst.ongoing or not live) else None
     focus = scope.between(max(spell.start, scope.start), min(spell.end, scope.end)) if spell else scope
     return Situation(
         scope,
-        timeline,
+        seen,
         live,
         spell,
         past=worst if not spell else None,
@@ -91,44 +64,9 @@ def is_live(scope: Scope) -> bool:
     return timezone.now() - scope.end < LIVE_WITHIN
 
 
-def all_spells(timeline: Timeline) -> list[Spell]:
+def all_spells(seen: Timeline) -> list[Spell]:
     """Spells of requests and of each provider."""
-    return [
-        spell
-        for subject, slots in timeline.subjects.items()
-        for spell in spells.find(subject, slots, timeline.end)
-    ]  # fmt: skip
-
-
-def read_timeline(scope: Scope, now: datetime) -> Timeline:
-    """The scope's window, at least 24 h of it, in slots as short as the roll-ups still allow."""
-    length = max(scope.end - scope.start, DAY)
-    start = scope.end - length
-    step = kept_step(next((step for limit, step in STEPS if length <= limit), "day"), start, now)
-    result = scope.between(start, scope.end).query(
-        ("requests", "errors", "calls", "call_error_rate"), step=step, group_by=("provider",)
-    )
-    return _timeline(result, scope.end, population.of(scope))
-
-
-def _timeline(result: MetricResult, end: datetime, counts: Population) -> Timeline:
-    totals: dict[str, dict[datetime, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    for row, at in ((row, row.at) for row in result.rows if row.at):
-        _add(totals[REQUESTS], at, *population.counted(row.values, counts))
-        if row.key[0]:
-            _add(totals[row.key[0]], at, *population.counted(row.values, MODEL_CALLS))
-    starts = [start for start in result.buckets if start < end]
-    slots = {
-        subject: [Slot(start, *by_start.get(start, (0, 0))) for start in starts] for subject, by_start in totals.items()
-    }
-    slots.setdefault(REQUESTS, [Slot(start, 0, 0) for start in starts])
-    width = min((b - a for a, b in pairwise(starts)), default=end - result.start)
-    return Timeline(result.start, end, width, slots)
-
-
-def _add(slots: dict[datetime, list[int]], at: datetime, count: int, failed: int) -> None:
-    slots[at][0] += count
-    slots[at][1] += failed
+    return [s for subject, slots in seen.subjects.items() for s in spells.find(subject, slots, seen.end)]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import sqrt
 
-from aiops_site.incident.rules import exceeds
+from aiops_site.incident.rules import MIN_FAILURES, exceeds
 
 LIMIT = 0.05
 WINDOW = 3  # slots judged together, so that a quarter of an hour of thin traffic can be told from chance
 MAX_GAP = 3  # so many quiet slots do not end a spell
+# Days that may hide a spell: with a share of failures near the limit, or with more of them than usual, by this share of
+# the day's count and by so many standard deviations.
+NEAR = 0.8 * LIMIT
+EXCESS = 1 / 400
+BEYOND_CHANCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,29 @@ def _spell(subject: str, slots: Sequence[Slot], first: int, last: int, end: date
     stop = end if ongoing else slots[last + 1].start
     count, failed = sum(slot.count for slot in inside), sum(slot.failed for slot in inside)
     return Spell(subject, slots[first].start, stop, count, failed, ongoing)
+
+
+def suspects(days: Sequence[Slot]) -> list[int]:
+    """Indexes of the days of one subject that may hold slots beyond the limit, though the day itself is not.
+
+    A quarter of a day with the limit's share of failures has four times what EXCESS asks for. What is usual is the
+    share of the lower quartile of the days, so that many bad days do not become usual.
+    """
+    shares = sorted(day.failed / day.count for day in days if day.count)
+    usual = shares[len(shares) // 4] if shares else 0.0
+    failed = [0, *(day.failed for day in days), 0]
+    return [
+        index
+        for index, day in enumerate(days)
+        if day.failed and day.failed + max(failed[index], failed[index + 2]) >= MIN_FAILURES and _unusual(day, usual)
+    ]
+
+
+def _unusual(day: Slot, usual: float) -> bool:
+    expected = usual * day.count
+    return day.failed > NEAR * day.count or (
+        day.failed - expected > max(EXCESS * day.count, BEYOND_CHANCE * sqrt(expected))
+    )
 
 
 def worst(spells: Iterable[Spell]) -> Spell | None:
