@@ -242,3 +242,21 @@ def test_with_the_database_away_callers_are_told_at_once_what_to_do(guarded, key
     assert told["fallback"]["decision"] in ("allow", None)
     assert took < 2
     guarded.wait_ready()
+
+
+def test_a_budget_that_is_locked_for_long_holds_up_nobody_else(guarded, key):
+    """Somebody's transaction sits on one budget's row: its callers are told after two seconds, others at once."""
+    budget = make_budget(guarded, key, Decimal(1), "locked")
+    with Caller(guarded, key) as caller, database(guarded) as link:
+        caller.ask("reserve", feature="locked", **CALL)
+        link.autocommit = False
+        link.execute("SELECT FROM budgets_budgetperiod WHERE budget_id = %s FOR UPDATE", (budget,))
+        began = time.monotonic()
+        caller.link.request("POST", "/api/v1/guard/reserve", json.dumps(CALL | {"feature": "locked"}), caller.headers)
+        answered = caller.link.getresponse()
+        told = json.loads(answered.read())
+        assert (answered.status, told["fallback"]["decision"]) == (503, "allow")
+        assert 1.5 < time.monotonic() - began < 6
+        assert caller.ask("reserve", feature="free", **CALL)["decision"] == "allow"
+        link.rollback()
+        assert caller.ask("reserve", feature="locked", **CALL)["decision"] == "allow"

@@ -316,8 +316,9 @@ def test_a_switch_denies_and_says_why_and_for_how_long(client, cast, support_key
 
 def test_a_kill_switch_of_a_tool_takes_the_tool_only(client, cast, support_key):
     control("kill_switch", cast.support, tool_name="browser")
-    told = reserve(client, support_key, tools=["browser"])
-    assert (told["decision"], told["tools_off"]) == ("allow", ["browser"])
+    told = reserve(client, support_key, tools=["browser", "calculator"])
+    assert (told["decision"], told["tools_off"], told["reason"]["code"]) == ("degrade", ["browser"], "tools_off")
+    assert reserve(client, support_key, tools=["calculator"])["decision"] == "allow"
 
 
 def test_a_failover_gives_the_first_provider_that_is_not_stopped(client, cast, support_key):

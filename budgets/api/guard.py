@@ -19,7 +19,7 @@ from accounts.models import ApiKey
 from budgets.api import guard_schema
 from budgets.guard import closing, keys
 from budgets.guard.answers import answer
-from budgets.guard.away import CODE, RETRY_SECONDS, Away, fallback, probe
+from budgets.guard.away import CODE, RETRY_SECONDS, Away, fallback, is_away, probe
 from budgets.guard.decide import KeyGone, decide
 from budgets.guard.requests import Extend, Refused, Release, Request, Reserve, Settle, convert, decode, decode_batch
 
@@ -98,7 +98,7 @@ def _do(operation: str, key: ApiKey, asked: Request) -> dict[str, Any]:
         keys.forget(key)
         raise
     except DatabaseError as exc:
-        away = database_unavailable(exc)
+        away = is_away(exc)
         raise
     finally:
         probe.leave(trying=trying, away=away)

@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from budgets.guard.decide import Decided
-from budgets.guard.plan import STALE_AFTER, Gate, Plan
+from budgets.guard.plan import STALE_AFTER, Gate
 from budgets.guard.snapshot import Known
 from budgets.rules.options import Option
-from budgets.rules.stance import EVERY, NO_POLICY, Policy
+from budgets.rules.stance import NO_POLICY, tools_to_drop
 
 UNITS = {"usd": "USD", "tokens": "tokens", "requests": "requests"}
 
@@ -17,6 +17,7 @@ REASONS = {
     "within_limits": "The call fits into every limit.",
     "mode_conserve": "Conserve mode is on: use the model and limits given here.",
     "mode_emergency": "Emergency mode is on: use the model and limits given here.",
+    "tools_off": "Some of the tools are switched off: leave out those given here.",
     "failover": "Traffic is failed over to another provider: use the provider given here.",
     "blocked": "Calls like this are blocked: {reason}",
     "kill_switch": "This is switched off: {reason}",
@@ -125,7 +126,7 @@ def _granted(decided: Decided) -> dict[str, Any]:
         "max_output_tokens": _cap(decided, chosen),
         "max_context_tokens": policy.max_context_tokens,
         "top_k": policy.top_k,
-        "tools_off": _tools_off(plan, policy),
+        "tools_off": tools_to_drop({*plan.stance.tools_off, *policy.tools_off}, plan.request.tools),
     }
 
 
@@ -135,15 +136,6 @@ def _cap(decided: Decided, chosen: Option | None) -> int | None:
     if chosen is None:
         return asked if told.decision == "allow" else told.output
     return told.output if told.output < chosen.output else chosen.cap
-
-
-def _tools_off(plan: Plan, policy: Policy) -> list[str]:
-    """Of the tools the call names, or by name where it names none."""
-    off = {*plan.stance.tools_off, *policy.tools_off}
-    asked = set(plan.request.tools)
-    if EVERY in off:
-        return sorted(asked) or [EVERY]
-    return sorted(off & asked if asked else off)
 
 
 def _message(decided: Decided) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.api import database_unavailable
 from accounts.models import ApiKey
 from budgets.guard import snapshot
 from budgets.guard.requests import Reserve
@@ -15,6 +16,10 @@ from budgets.rules.stance import stance_of
 
 RETRY_SECONDS = 1
 CODE = "desk_unavailable"
+
+
+# SQLSTATEs of a statement that waited too long or was given up, by a server that is there.
+BUSY_STATES = frozenset({"55P03", "40P01", "57014"})
 
 
 class Away(Exception):
@@ -46,6 +51,11 @@ class Probe:
 
 
 probe = Probe()
+
+
+def is_away(exc: Exception) -> bool:
+    """Whether it was the server that failed, so that the next request would fail too."""
+    return database_unavailable(exc) and getattr(exc.__cause__, "sqlstate", None) not in BUSY_STATES
 
 
 def fallback(key: ApiKey, request: Reserve) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From a request to what is asked of the database: the options for the call, and the budgets and limits over each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from budgets.guard.requests import Reserve
 from budgets.guard.snapshot import Known, Snapshot
 from budgets.rules.coverage import MODEL, PROVIDER, Facts
 from budgets.rules.options import Option, Wish, cheaper, option, shortest, under
-from budgets.rules.stance import NO_POLICY, Policy, Stance, is_stopped, stance_of, stricter_modes
+from budgets.rules.stance import NO_POLICY, Policy, Stance, is_stopped, stance_of, stricter_modes, tools_to_drop
 from incidents.models import Control
 from usage.pricing.rates import Rate
 
@@ -137,14 +137,23 @@ def _options(
     provider = next((one for one in providers if not stopped(one, wish.model)), None)
     if provider is None:
         return [], "provider_stopped"
-    wish = Wish(
-        provider, wish.model, wish.input, wish.output, wish.cap, wish.cost if provider == asked.provider else None
-    )
+    if provider != asked.provider:
+        wish = replace(wish, provider=provider, cost=None)
     pricing = partial(_rate, snapshot, team_id, request, at)
-    code = "failover" if provider != asked.provider else f"mode_{stance.mode}" if wish != asked else "within_limits"
-    first = option(wish, pricing, asked, policy=policy, mode=stance.mode, code=code)
+    code = _why(asked, wish, stance, policy, request.tools)
+    decision = "allow" if code == "within_limits" else "degrade"
+    first = option(wish, pricing, policy=policy, mode=stance.mode, decision=decision, code=code)
     others = cheaper(asked, first, _stricter(snapshot, team_id, request.feature, stance.mode), pricing)
     return [first, *(one for one in others if not stopped(one.provider, one.model))], ""
+
+
+def _why(asked: Wish, wish: Wish, stance: Stance, policy: Policy, tools: list[str]) -> str:
+    """What makes the caller do something else than asked; within_limits where nothing does."""
+    if wish.provider != asked.provider:
+        return "failover"
+    if wish != asked or policy.top_k is not None or (tools and tools_to_drop(policy.tools_off, tools)):
+        return f"mode_{stance.mode}"
+    return "tools_off" if tools and tools_to_drop(stance.tools_off, tools) else "within_limits"
 
 
 def _stricter(snapshot: Snapshot, team_id: int, feature: str, mode: str) -> Iterator[tuple[str, Policy]]:

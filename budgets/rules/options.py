@@ -79,11 +79,9 @@ def _least(asked: int | None, most: int | None) -> int | None:
     return min(known) if known else None
 
 
-def option(wish: Wish, pricing: Pricing, asked: Wish, **more) -> Option:
-    """The wish priced; it is a degrade where the caller has to do something else than asked."""
+def option(wish: Wish, pricing: Pricing, **more) -> Option:
+    """The wish priced."""
     fixed, per_token = price(wish, pricing(wish.provider, wish.model))
-    changed = (wish.provider, wish.model, wish.cap, wish.input) != (asked.provider, asked.model, asked.cap, asked.input)
-    more = {"decision": "degrade" if changed else "allow"} | more
     return Option(wish.provider, wish.model, wish.input or 0, wish.output or 0, wish.cap, fixed, per_token, **more)
 
 
@@ -92,7 +90,7 @@ def cheaper(asked: Wish, first: Option, policies: Iterator[tuple[str, Policy]], 
     seen = {(first.model, first.output, first.input)}
     for mode, policy in policies:
         wish = under(replace(asked, provider=first.provider), policy)
-        found = option(wish, pricing, asked, policy=policy, mode=mode, decision="degrade", code=f"policy_{mode}")
+        found = option(wish, pricing, policy=policy, mode=mode, decision="degrade", code=f"policy_{mode}")
         if found.is_priced and (found.model, found.output, found.input) not in seen:
             seen.add((found.model, found.output, found.input))
             yield found

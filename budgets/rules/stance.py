@@ -68,6 +68,14 @@ def is_stopped(controls: Iterable[Any]) -> bool:
     )
 
 
+def tools_to_drop(off: Iterable[str], asked: Iterable[str]) -> list[str]:
+    """Of the tools a call names, those that are off; all that are off, where it names none ("*" is every tool)."""
+    dropped, named = set(off), set(asked)
+    if EVERY in dropped:
+        return sorted(named) or [EVERY]
+    return sorted(dropped & named if named else dropped)
+
+
 def stricter_modes(mode: str) -> tuple[str, ...]:
     """The modes between this one and blocked, mildest first."""
     return MODES[MODES.index(mode) + 1 : -1]
