@@ -1,11 +1,10 @@
 """Addresses of the budgets room."""
 
-from django.urls import path
+from django.urls import include, path
 
 from budgets.api.budgets import BudgetsView
-from budgets.api.focus import FocusView
 from budgets.api.forecast import ForecastView
-from budgets.views import budgets, changes, focus, forecasts, guard, planned, tables
+from budgets.views import budgets, changes, forecasts, guard, planned, tables
 
 urlpatterns = [
     # Pages
@@ -35,11 +34,10 @@ urlpatterns = [
     path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
     # API
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
-    path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
     path("api/v1/forecast", ForecastView.as_view(), name="api-forecast"),
-    path("api/v1/focus", FocusView.as_view(), name="api-focus"),
     path("guard/", guard.guard_list, name="guard-list"),
     path("guard/limits/", guard.limit_list, name="limit-list"),
     path("guard/limits/add/", guard.limit_add, name="limit-add"),
     path("guard/limits/<int:pk>/end/", guard.limit_end, name="limit-end"),
+    path("", include("budgets.report_urls")),
 ]

@@ -1,3 +1,4 @@
+from budgets.models.attribution import SharedCost
 from budgets.models.budgets import Budget, BudgetRevision, Grant, PendingChange, Threshold
 from budgets.models.forecasts import Forecast, PlannedEvent
 from budgets.models.guard import BudgetPeriod, GuardCount, GuardVersion, Hold, OutputStatistic, RateCounter, RateLimit
@@ -16,5 +17,6 @@ __all__ = [
     "PlannedEvent",
     "RateCounter",
     "RateLimit",
+    "SharedCost",
     "Threshold",
 ]

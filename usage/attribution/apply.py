@@ -120,7 +120,12 @@ def series_of(team_id: int, ids: Collection[int] | None = None) -> dict[int, Kno
         values += [list(ids), team_id, list(ids)]
     with connection.cursor() as cursor:
         cursor.execute(_READ + where, values)
-        return {row[0]: Known(*row[:7], dict(zip(MATCHED, row[7:], strict=True))) for row in cursor.fetchall()}
+        return {row[0]: _known(row) for row in cursor.fetchall()}
+
+
+def _known(row: tuple) -> Known:
+    one, narrow, sent_narrow, api_key, key, feature, cost_center, *sent = row
+    return Known(one, narrow, sent_narrow, api_key, key, feature, cost_center, dict(zip(MATCHED, sent, strict=True)))
 
 
 def targets(known: dict[int, Known], rules: list[Assignment]) -> dict[int, Target]:

@@ -1,0 +1,19 @@
+"""Addresses of who pays for what: showback, attribution rules, exports."""
+
+from django.urls import path
+
+from budgets.api.focus import FocusView
+from budgets.views import attribution, attribution_rules, focus
+
+urlpatterns = [
+    path("attribution/", attribution.attribution, name="attribution"),
+    path("attribution/csv/", attribution.attribution_csv, name="attribution-csv"),
+    path("attribution/shared/", attribution.shared_set, name="shared-set"),
+    path("attribution/shared/<int:pk>/remove/", attribution.shared_remove, name="shared-remove"),
+    path("attribution/rules/", attribution_rules.attribution_rules, name="attribution-rules"),
+    path("attribution/rules/preview/", attribution_rules.attribution_preview, name="attribution-preview"),
+    path("attribution/rules/<int:pk>/end/", attribution_rules.attribution_end, name="attribution-end"),
+    path("attribution/rules/<int:pk>/revive/", attribution_rules.attribution_revive, name="attribution-revive"),
+    path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
+    path("api/v1/focus", FocusView.as_view(), name="api-focus"),
+]
