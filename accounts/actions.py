@@ -1,6 +1,7 @@
 """Every write of the accounts room. A change and its audit row are one transaction."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from allauth.account.adapter import get_adapter
@@ -14,6 +15,15 @@ from accounts.models import ApiKey, AuditEntry, Membership, Role, Scope, Team, U
 from accounts.rules import key_text, new_key, random_text, secret_digest
 
 LAST_USED_STEP = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes something: a person, or a key or task named by `label`; `request` for the audit row's address."""
+
+    user: User | None = None
+    label: str = ""
+    request: object = None
 
 
 def audit(

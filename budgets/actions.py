@@ -8,12 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team, User
 from budgets.facts import WHAT_IS_COUNTED, Draft, check, facts_of, plain
 from budgets.models import Budget, BudgetRevision, Grant, PendingChange, Threshold
 from budgets.rules.approval import Step, baseline, loosenings, needs_second_person
-from usage.pricing.actions import Author
 
 
 @dataclass(frozen=True)

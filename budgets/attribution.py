@@ -2,9 +2,8 @@
 
 from django.db import transaction
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from budgets.models import SharedCost
-from usage.pricing.actions import Author
 
 
 def share_cost(*, author: Author, dimension: str, value: str, method: str) -> SharedCost:

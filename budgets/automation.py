@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.urls import reverse
 
+from accounts.actions import Author
 from budgets.facts import draft_of, plain
 from budgets.models import Budget
 from budgets.queries.standing import Standing, standings
@@ -20,7 +21,6 @@ from incidents.actions import raise_alert, resolve_alert
 from incidents.controls import What, Where, end_control, in_force, set_control
 from incidents.models import Alert, Control
 from usage.models.scopes import SCOPE_FIELDS
-from usage.pricing.actions import Author
 
 DESK = Author(label="budgets")
 MODES = {"conserve": "conserve", "emergency": "emergency", "block": "blocked"}

@@ -10,13 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.access import can, teams_where
+from accounts.actions import Author
 from accounts.models import User
 from budgets.actions import Outcome, approval_needed, create_budget, edit_budget
 from budgets.facts import Draft, check, draft_of, facts_of, plain
 from budgets.models import Budget
 from budgets.queries.visible import visible_budgets
 from budgets.rules.table import percent_text
-from usage.pricing.actions import Author
 
 MOST = 2000
 
@@ -43,7 +43,11 @@ def plan_import(user: User, rows: Sequence[tuple[int, dict[str, Any]]]) -> list[
     teams = list(teams_where(user, "budget.edit"))
     allowed = {team.pk for team in teams}
     there = {(b.team.slug if b.team else "", b.name): b for b in visible_budgets(user).filter(is_active=True)}
-    owners = list(User.objects.filter(email__in={row.get("owner", "").lower() for _, row in rows}, is_active=True))
+    owners = list(
+        User.objects.filter(
+            email__in={row.get("owner", "").replace("\0", "").lower() for _, row in rows}, is_active=True
+        )
+    )
     plans, seen = [], set()
     for line, row in rows:
         key = (row.get("team", ""), row.get("name", ""))

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+from accounts.actions import Author
 from accounts.models import Team
 from budgets.actions import create_budget
 from budgets.facts import check
@@ -12,7 +13,6 @@ from budgets.models import Budget
 from budgets.queries.used import Ask, used
 from incidents.models import ModePolicy
 from incidents.policies import save_policy
-from usage.pricing.actions import Author
 
 DEMO = Author(label="demo")
 ON_THE_WAY = [

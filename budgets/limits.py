@@ -5,11 +5,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team
 from budgets.models import RateLimit
 from usage.models.scopes import SCOPE_FIELDS
-from usage.pricing.actions import Author
 
 AMOUNTS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 

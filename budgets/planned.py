@@ -5,9 +5,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from budgets.models import PlannedEvent
-from usage.pricing.actions import Author
 
 FACTS = ("name", "team", "feature", "tenant", "environment", "starts_on", "ends_on", "factor")
 

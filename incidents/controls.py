@@ -10,13 +10,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.access import can, visible_teams
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team, User
 from incidents.models import Control
 from incidents.models.controls import Mode
 from usage.changes import record_change
 from usage.models.scopes import SCOPE_FIELDS
-from usage.pricing.actions import Author
 
 LONGEST = timedelta(days=366)
 # What a kind needs and what it must not have; the database has the same rules, these have the words.

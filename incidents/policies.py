@@ -7,10 +7,9 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts.access import visible_teams
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team, User
 from incidents.models import ModePolicy
-from usage.pricing.actions import Author
 
 FIELDS = ("max_output_tokens", "max_context_tokens", "top_k", "model_map", "tools_off")
 

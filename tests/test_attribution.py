@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from tests.cast import make_key
 from tests.traffic import event, record
@@ -15,7 +16,6 @@ from usage.attribution.actions import add_rule, end_rule, revive_rule
 from usage.attribution.keys import move_history, waiting_rules
 from usage.metrics import MetricQuery, query
 from usage.models import AttributionRule
-from usage.pricing.actions import Author
 from usage.reconcile import reconcile_day
 from usage.rollups import drain
 from usage.rules.attribution import Assignment, assigned, meets

@@ -9,6 +9,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.actions import Author
 from budgets.actions import archive_budget, create_budget
 from budgets.automation import evaluate, modes_set
 from budgets.facts import check
@@ -21,7 +22,6 @@ from incidents.controls import end_control
 from incidents.models import Alert, Control
 from tests.traffic import record
 from usage.models import ChangeMarker
-from usage.pricing.actions import Author
 from usage.rollups import drain
 
 

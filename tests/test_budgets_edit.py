@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry, Role
 from budgets.actions import (
     archive_budget,
@@ -22,7 +23,6 @@ from budgets.actions import (
 from budgets.facts import check, facts_of
 from budgets.models import Budget, BudgetRevision
 from tests.cast import make_user
-from usage.pricing.actions import Author
 
 pytestmark = pytest.mark.django_db
 

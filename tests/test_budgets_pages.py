@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import Role
 from budgets.actions import create_budget, edit_budget
 from budgets.facts import FACT_NAMES, check, facts_of
@@ -16,7 +17,6 @@ from budgets.queries.standing import standings
 from budgets.rules.periods import period_of
 from tests.cast import bearer, make_user
 from tests.traffic import record
-from usage.pricing.actions import Author
 from usage.rollups import drain
 
 pytestmark = pytest.mark.django_db

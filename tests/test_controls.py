@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from incidents.actions import raise_alert
 from incidents.controls import What, Where, end_control, extend_control, in_force, set_control
@@ -14,7 +15,6 @@ from incidents.models import Control, ModePolicy
 from incidents.policies import save_policy
 from tests.cast import bearer
 from usage.models import ChangeMarker
-from usage.pricing.actions import Author
 
 pytestmark = pytest.mark.django_db
 

@@ -8,12 +8,13 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.actions import Author
 from budgets.rules.focus import FOCUS_COLUMNS, TOKENS, Charge, lines_of
 from tests.cast import bearer, make_key
 from tests.traffic import record
 from usage.metrics import MetricQuery, query
 from usage.models import Repricing
-from usage.pricing.actions import Author, Rates, add_price
+from usage.pricing.actions import Rates, add_price
 from usage.rollups import drain
 
 # The list of the FinOps Open Cost and Usage Specification, 1.2, that the export promises.

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import Team
 from budgets.actions import create_budget
 from budgets.facts import check
@@ -23,7 +24,6 @@ from budgets.rules.periods import period_of
 from budgets.tasks.forecasts import refresh_forecasts
 from incidents.models import Alert
 from tests.traffic import record
-from usage.pricing.actions import Author
 from usage.rollups import drain
 
 BERLIN = "Europe/Berlin"

@@ -8,13 +8,13 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from budgets.models import Budget, Forecast, PlannedEvent
 from budgets.planned import plan_event
 from budgets.rules.outlook import Scenario
 from budgets.rules.scenarios import says
 from tests.test_forecast_making import make, used_for
-from usage.pricing.actions import Author
 
 pytestmark = pytest.mark.django_db
 

@@ -6,13 +6,14 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.actions import Author
 from budgets.guard import history
 from budgets.models import Grant, GuardCount, Hold, OutputStatistic
 from incidents.models import Control, ModePolicy
 from tests.cast import make_key
 from tests.guard import CALL, CALL_USD, ask, ledger, make_budget, reserve, reserve_at
 from tests.traffic import record
-from usage.pricing.actions import Author, Rates, add_price
+from usage.pricing.actions import Rates, add_price
 from usage.rollups import drain
 
 SYSTEM = Author(label="test")

@@ -9,13 +9,14 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from accounts.actions import Author
 from tests.cast import make_key, make_team
 from tests.ingest import event, moment, send
 from tests.test_ingest_once import at_once
 from usage.ingest import write
 from usage.models import RollupMark, Series, UsageEvent
 from usage.pricing import book
-from usage.pricing.actions import Author, Rates, add_price, edit_price
+from usage.pricing.actions import Rates, add_price, edit_price
 
 SYSTEM = Author(label="test")
 CALL = {"operation": "chat", "provider": "acme", "model": "own", "input_tokens": 1_000_000, "output_tokens": 0}

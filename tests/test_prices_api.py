@@ -6,10 +6,11 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from tests.cast import bearer, make_key
 from usage.models import Price, Repricing
-from usage.pricing.actions import Author, Rates, add_price
+from usage.pricing.actions import Rates, add_price
 
 SYSTEM = Author(label="test")
 PRICES, REPRICINGS = "/api/v1/prices", "/api/v1/repricings"

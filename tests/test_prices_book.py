@@ -9,10 +9,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from usage.models import ChangeMarker, Price
 from usage.pricing import book as books
-from usage.pricing.actions import Author, Rates, add_price, edit_price, end_price, remove_price
+from usage.pricing.actions import Rates, add_price, edit_price, end_price, remove_price
 from usage.pricing.book import Book, current
 
 START = datetime(2026, 10, 1, tzinfo=UTC)

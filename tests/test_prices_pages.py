@@ -7,10 +7,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actions import Author
 from usage import partitions
 from usage.actions import record_events
 from usage.models import Price, Repricing
-from usage.pricing.actions import Author, Rates, add_price
+from usage.pricing.actions import Rates, add_price
 from usage.pricing.repricing.requests import request_repricing
 from usage.rollups import drain
 

@@ -9,12 +9,13 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.actions import Author
 from accounts.models import AuditEntry
 from usage import partitions
 from usage.actions import record_events
 from usage.measures import COST_PRICED, COST_UNPRICED
 from usage.models import ChangeMarker, Repricing, RollupMark
-from usage.pricing.actions import Author, Rates, add_price, edit_price, end_price
+from usage.pricing.actions import Rates, add_price, edit_price, end_price
 from usage.pricing.book import current
 from usage.pricing.repricing import history, raw
 from usage.pricing.repricing.estimate import estimate

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from accounts.posted import whole_number
 from aiops_site import formats
 from aiops_site.middleware import HtmxRequest
 from aiops_site.product import changes, comparison, links, summary, trends, versions
@@ -64,10 +65,8 @@ def _change(scope: Scope, text: str) -> ChangeMarker | None:
     if not text:
         return None
     far = timezone.now()
-    found = changes_between(scope.team_ids, far - timedelta(days=400), far).filter(pk=text) if text.isdigit() else None
-    if not found:
-        raise Http404
-    return found[0]
+    mine = changes_between(scope.team_ids, far - timedelta(days=400), far)
+    return get_object_or_404(mine, pk=whole_number(text))
 
 
 def _spans(request: HttpRequest, scope: Scope) -> list[tuple[str, str, bool]]:

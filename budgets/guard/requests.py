@@ -11,6 +11,7 @@ LARGEST_BATCH = 100
 MOST_TOOLS = 100
 _MAX_TOKENS = 1_000_000_000
 _MAX_USD = Decimal(1_000_000)
+_MOST_PLACES = 30  # kept are 12; numbers like 1e-999999 are more than a numeric of PostgreSQL can hold
 
 QueueClass = Literal["realtime", "batch", "backfill"]
 
@@ -157,6 +158,10 @@ def checked(request: Request) -> Request:
     cost = getattr(request, "cost_usd", None)
     if cost is not None and not (cost.is_finite() and 0 <= cost <= _MAX_USD):
         raise Refused("out_of_range", f"cost_usd must be from 0 to {_MAX_USD:,} USD.", "Correct it.", "cost_usd")
+    if cost is not None and int(cost.as_tuple().exponent) < -_MOST_PLACES:
+        raise Refused(
+            "out_of_range", f"cost_usd has more than {_MOST_PLACES} places behind the point.", "Round it.", "cost_usd"
+        )
     if isinstance(request, Reserve):
         _check_reserve(request)
     return request

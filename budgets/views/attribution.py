@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, require, visible_teams
 from accounts.models import Team
+from accounts.posted import author_of
 from budgets.attribution import keep_cost, share_cost
 from budgets.focus import Echo
 from budgets.forms.attribution import SharedForm
@@ -22,7 +23,6 @@ from budgets.models import SharedCost
 from budgets.queries.showback import DIMENSIONS, Line, Showback, showback
 from budgets.rules.focus import safe
 from budgets.rules.months import month_of, recent_months
-from budgets.views.shown import author_of
 
 ROWS = 200
 LABELS = {"team": "Team", "feature": "Feature", "tenant": "Tenant", "cost_center": "Cost centre"}

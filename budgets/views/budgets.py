@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, person_of, require
+from accounts.posted import author_of, report, whole_number
 from aiops_site.charts import Chart, Series, Threshold
 from budgets.actions import create_budget, edit_budget
 from budgets.automation import modes_set
@@ -26,7 +27,7 @@ from budgets.queries.used import METRICS
 from budgets.queries.visible import get_budget, visible_budgets, waiting_changes
 from budgets.rules.periods import previous_period
 from budgets.rules.table import percent_text
-from budgets.views.shown import amount, author_of, report, tabs, tell
+from budgets.views.shown import amount, tabs, tell
 from usage.metrics import MetricQuery, query
 
 PAGE = 50
@@ -84,9 +85,8 @@ def _narrowed(found, request: HttpRequest):
 
 
 def _page_number(request: HttpRequest, count: int) -> int:
-    text = request.GET.get("page", "1")
     last = max(1, -(-count // PAGE))
-    return min(max(int(text), 1), last) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+    return min(whole_number(request.GET.get("page", "")) or 1, last)
 
 
 def _totals(shown: list[Standing]) -> dict[str, Any]:

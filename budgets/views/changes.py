@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, require
+from accounts.posted import author_of, text_of, whole_number
 from budgets.actions import (
     archive_budget,
     decide_change,
@@ -26,7 +27,7 @@ from budgets.forms.budgets import DecisionForm, GrantForm, ReasonForm
 from budgets.models import PendingChange
 from budgets.queries.visible import get_budget, visible_budgets, waiting_changes
 from budgets.views.budgets import differences
-from budgets.views.shown import author_of, tabs, tell
+from budgets.views.shown import tabs, tell
 
 
 @login_required
@@ -108,13 +109,12 @@ def budget_undo(request: HttpRequest, pk: int) -> HttpResponse:
     """Undo the last edit, or with `revision` go back to that one."""
     budget = get_budget(request.user, pk)
     require(request.user, "budget.edit", budget.team)
-    version = request.POST.get("base_version", "")
-    base = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else -1
+    base = whole_number(request.POST.get("base_version", "")) or 0
 
     def undo() -> None:
         author = author_of(request)
         if number := request.POST.get("revision"):
-            revision = get_object_or_404(budget.revisions, version=number if number.isdigit() else -1)
+            revision = get_object_or_404(budget.revisions, version=whole_number(number))
             outcome = restore(author=author, budget=budget, base_version=base, revision=revision)
         else:
             outcome = undo_edit(author=author, budget=budget, base_version=base)
@@ -167,7 +167,7 @@ def grant_revoke(request: HttpRequest, pk: int, grant_id: int) -> HttpResponse:
     grant = get_object_or_404(budget.grants, pk=grant_id)
 
     def take_back() -> None:
-        revoke_grant(author=author_of(request), grant=grant, reason=request.POST.get("reason", "")[:500])
+        revoke_grant(author=author_of(request), grant=grant, reason=text_of(request, "reason"))
         messages.success(request, "The grant is taken back.")
 
     return _step(request, take_back, "budget-detail", pk)

@@ -12,13 +12,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can_anywhere, person_of, require, visible_teams
 from accounts.models import ApiKey, Team
+from accounts.posted import author_of, report, text_of
 from aiops_site.charts import Chart, Series
 from budgets.forms.limits import LimitForm
 from budgets.limits import add_limit, end_limit
 from budgets.models import Hold
 from budgets.queries import guard as queries
 from budgets.queries.visible import sees_organisation
-from budgets.views.shown import author_of, report
 
 CURL = """curl -X POST {url} \\
   -H "Authorization: Bearer $AIOPS_KEY" -H 'Content-Type: application/json' \\
@@ -132,7 +132,7 @@ def limit_end(request: HttpRequest, pk: int) -> HttpResponse:
     limit = get_object_or_404(queries.rate_limits(visible_teams(user), of_all=sees_organisation(user)), pk=pk)
     require(user, "control.set", limit.team)
     try:
-        end_limit(author=author_of(request), limit=limit, reason=request.POST.get("reason", ""))
+        end_limit(author=author_of(request), limit=limit, reason=text_of(request, "reason"))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:

@@ -8,12 +8,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, person_of, require
+from accounts.posted import author_of
 from budgets.forms.events import PlannedEventForm
 from budgets.models import PlannedEvent
 from budgets.planned import change_event, plan_event, remove_event
 from budgets.queries.forecasts import visible_events
 from budgets.queries.visible import waiting_changes
-from budgets.views.shown import author_of, tabs
+from budgets.views.shown import tabs
 
 SOON = "Forecasts follow in a few minutes."
 

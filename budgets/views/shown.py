@@ -3,29 +3,16 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts.access import person_of
 from aiops_site import formats
 from budgets.actions import Outcome
-from usage.pricing.actions import Author
 
 
 def amount(value: Any, unit_label: str) -> str:
     """An amount with its unit: $1,204, 2.4M tokens, 312 requests."""
     return formats.money(value) if unit_label == "USD" else f"{formats.compact(value)} {unit_label}"
-
-
-def author_of(request: HttpRequest) -> Author:
-    return Author(user=person_of(request), request=request)
-
-
-def report(form, error: ValidationError) -> None:
-    """Put the messages of a domain error on the form's fields of the same name, else on top of it."""
-    for name, texts in error.message_dict.items() if hasattr(error, "error_dict") else [("", error.messages)]:
-        form.add_error(name if name in form.fields else None, texts)
 
 
 def tell(request: HttpRequest, outcome: Outcome, done: str) -> None:

@@ -14,11 +14,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can_anywhere, person_of, require
+from accounts.posted import author_of, text_of, whole_number
 from budgets.bulk import MOST, Plan, carry_out, plan_import, plan_limits
 from budgets.facts import FACT_NAMES, decimal_of, facts_of
 from budgets.queries.visible import visible_budgets
 from budgets.rules.table import BadTable, read, written
-from budgets.views.shown import author_of, tabs
+from budgets.views.shown import tabs
 
 MAX_BYTES = 2_000_000
 
@@ -70,7 +71,7 @@ def budget_bulk(request: HttpRequest) -> HttpResponse:
     """Raise or lower the limits of the chosen budgets by so many percent; a dry run first."""
     if not can_anywhere(request.user, "budget.edit"):
         require(request.user, "budget.edit")
-    ids = [int(text) for text in request.POST.getlist("budget")[:MOST] if text.isascii() and text.isdigit()]
+    ids = [pk for text in request.POST.getlist("budget")[:MOST] if (pk := whole_number(text)) is not None]
     percent = decimal_of(request.POST.get("percent", ""))
     if not ids or percent is None or not -99 <= percent <= 1000:
         messages.error(request, "Choose budgets and a percentage from -99 to 1000, e.g. 10 or -5.")
@@ -88,7 +89,7 @@ def _dry_run(request: HttpRequest, plans: Sequence[Plan], context: dict, templat
     errors = [plan for plan in plans if plan.kind == "error"]
     if request.POST.get("confirm") == seen and not errors:
         try:
-            outcomes = carry_out(author_of(request), plans, request.POST.get("reason", "")[:500])
+            outcomes = carry_out(author_of(request), plans, text_of(request, "reason"))
         except ValidationError as error:
             context = context | {"problem": " ".join(error.messages)}
         else:
@@ -107,5 +108,8 @@ def _dry_run(request: HttpRequest, plans: Sequence[Plan], context: dict, templat
 
 def _digest(plans: Sequence[Plan]) -> str:
     """Names exactly these plans on exactly these versions of the budgets."""
-    facts = [[plan.kind, plan.name, plan.budget.version if plan.budget else 0, plan.changes] for plan in plans]
+    facts = [
+        [plan.kind, plan.name, plan.budget.version if plan.budget else 0, plan.draft.facts if plan.draft else None]
+        for plan in plans
+    ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

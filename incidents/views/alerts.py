@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.access import person_of
+from accounts.posted import whole_number
 from incidents.queries import visible_alerts
 
 PAGE = 50
@@ -19,10 +20,10 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     """Firing ones first, the worst on top, then the last resolved, keyset pages by `before=ID`."""
     mine = visible_alerts(person_of(request))
     firing = mine.filter(resolved_at=None).order_by(BY_SEVERITY, "-started_at")
-    before = request.GET.get("before", "")
+    before = whole_number(request.GET.get("before", ""))
     past = mine.filter(resolved_at__isnull=False).order_by("-id")
-    if before.isascii() and before.isdigit() and len(before) < 18:
-        past = past.filter(id__lt=int(before))
+    if before is not None:
+        past = past.filter(id__lt=before)
     shown = list(past[: PAGE + 1])
     return render(
         request,
@@ -32,6 +33,6 @@ def alert_list(request: HttpRequest) -> HttpResponse:
             "count": firing.count(),
             "past": shown[:PAGE],
             "older_url": f"?before={shown[PAGE - 1].pk}" if len(shown) > PAGE else "",
-            "newer_url": "?" if before else "",
+            "newer_url": "?" if before is not None else "",
         },
     )

@@ -11,11 +11,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can_anywhere, person_of, require, visible_teams
 from accounts.models import Team
+from accounts.posted import author_of, report, text_of
 from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
 from incidents.forms import SLICE, ControlForm, PolicyForm
 from incidents.models import Control, ModePolicy
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
-from usage.pricing.actions import Author
 
 HISTORY = 50
 DOES = {
@@ -30,16 +30,6 @@ DOES = {
 def tabs(current: str) -> list[tuple[str, str, bool]]:
     names = (("Controls", "control-list"), ("Mode policies", "policy-list"))
     return [(label, reverse(name), name == current) for label, name in names]
-
-
-def author_of(request: HttpRequest) -> Author:
-    return Author(user=person_of(request), request=request)
-
-
-def _report(form, error: ValidationError) -> None:
-    for name, texts in error.message_dict.items() if hasattr(error, "error_dict") else [("", error.messages)]:
-        shown = "lasts" if name == "expires_at" else name
-        form.add_error(shown if shown in form.fields else None, texts)
 
 
 @login_required
@@ -80,7 +70,7 @@ def control_set(request: HttpRequest) -> HttpResponse:
                 expires_at=form.expires_at,
             )
         except ValidationError as error:
-            _report(form, error)
+            report(form, error, {"expires_at": "lasts"})
         else:
             messages.success(request, f"{control} is in force. The guard's answers follow it from now on.")
             return redirect("control-list")
@@ -104,7 +94,7 @@ def control_end(request: HttpRequest, pk: int) -> HttpResponse:
     control = get_object_or_404(visible_controls(person_of(request)), pk=pk)
     require(request.user, "control.set", control.team)
     try:
-        end_control(author=author_of(request), control=control, reason=request.POST.get("reason", ""))
+        end_control(author=author_of(request), control=control, reason=text_of(request, "reason"))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -144,7 +134,7 @@ def _save(request: HttpRequest, form: PolicyForm, policy: ModePolicy | None) -> 
     try:
         saved = save_policy(author=author_of(request), team=team, **place, values=form.values)
     except ValidationError as error:
-        _report(form, error)
+        report(form, error, {"expires_at": "lasts"})
         return None
     if policy and policy.pk != saved.pk:
         messages.info(request, "It was saved for another team, feature or mode; the policy you came from stays.")

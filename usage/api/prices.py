@@ -11,10 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.actions import Author
 from accounts.api import ApiProblem, key_of
 from accounts.models import Team
 from usage.models import Price, Repricing
-from usage.pricing.actions import RATES, Author, Rates, add_price, edit_price, end_price
+from usage.pricing.actions import RATES, Rates, add_price, edit_price, end_price
 from usage.pricing.repricing.requests import cancel_repricing, request_repricing
 from usage.tasks.repricing import nudge
 

@@ -6,11 +6,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team
 from usage.attribution.apply import apply_to_all, lock_series
 from usage.models import AttributionRule
-from usage.pricing.actions import Author, new_book_version
+from usage.pricing.actions import new_book_version
 from usage.rules.attribution import NONE
 
 CONDITIONS = ("feature", "service", "model", "environment")

@@ -9,8 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.actions import audit
-from accounts.models import Team, User
+from accounts.actions import Author, audit
+from accounts.models import Team
 from usage.models import ChangeMarker, Price
 from usage.pricing.aliases import normal
 from usage.pricing.book import BOOK_ID
@@ -18,15 +18,6 @@ from usage.pricing.catalogue import normal_tier
 from usage.rules.calendar import is_plausible
 
 RATES = ("input_mtok", "cached_input_mtok", "cache_write_mtok", "output_mtok", "reasoning_mtok", "request_usd")
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who changes a price: a person, or a key named by `label`; `request` for the address in the audit row."""
-
-    user: User | None = None
-    label: str = ""
-    request: object = None
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from accounts.access import can, can_anywhere, person_of, require, visible_teams
+from accounts.access import can, can_anywhere, require, visible_teams
 from accounts.models import Team
+from accounts.posted import author_of, report
 from usage.forms.prices import PriceEditForm, PriceEndForm, PriceForm
 from usage.models import Price
 from usage.pricing import queries
-from usage.pricing.actions import RATES, Author, add_price, edit_price, end_price
+from usage.pricing.actions import RATES, add_price, edit_price, end_price
 from usage.pricing.book import Book, current
 from usage.pricing.catalogue import CATALOGUE_VERSION, search
 from usage.pricing.shown import ShownSource, listing, rate_lines, shown_source
@@ -51,6 +52,10 @@ def price_list(request: HttpRequest) -> HttpResponse:
     )
 
 
+# Fields of the forms that are named otherwise than the price's.
+SHOWN_AS = {"valid_from": "effective_from", "valid_to": "at"}
+
+
 def _in_use(book: Book, teams: list[Team], now: datetime) -> list[tuple[queries.InUse, ShownSource]]:
     team_ids = {team.pk for team in teams}
     return [(one, shown_source(book, one, team_ids, now)) for one in queries.models_in_use(teams, now)]
@@ -78,18 +83,6 @@ def own_price(user, pk: int) -> Price:
     return price
 
 
-def author_of(request: HttpRequest) -> Author:
-    return Author(user=person_of(request), request=request)
-
-
-def _report(form, error: ValidationError) -> None:
-    """Put the messages of a domain error on the form's fields of the same name, else on top of it."""
-    for name, texts in error.message_dict.items() if hasattr(error, "error_dict") else [("", error.messages)]:
-        shown = "effective_from" if name == "valid_from" and "effective_from" in form.fields else name
-        shown = "at" if name == "valid_to" and "at" in form.fields else shown
-        form.add_error(shown if shown in form.fields else None, texts)
-
-
 @login_required
 def price_add(request: HttpRequest) -> HttpResponse:
     """Add a price; `provider`, `model` and `team` of the query string are filled in."""
@@ -103,7 +96,7 @@ def price_add(request: HttpRequest) -> HttpResponse:
         try:
             price = add_price(author=author_of(request), rates=form.rates, **fields, **dates)
         except ValidationError as error:
-            _report(form, error)
+            report(form, error, SHOWN_AS)
         else:
             messages.success(request, f"The price of {price.model} is saved. New calls use it from now on.")
             return redirect(reprice_url(price, price.valid_from))
@@ -149,7 +142,7 @@ def price_edit(request: HttpRequest, pk: int) -> HttpResponse:
                 note=cleaned["note"],
             )
         except ValidationError as error:
-            _report(form, error)
+            report(form, error, SHOWN_AS)
         else:
             messages.success(request, f"The price of {new.model} is changed. New calls use it from now on.")
             return redirect(reprice_url(new, new.valid_from))
@@ -167,7 +160,7 @@ def _end(request: HttpRequest, price: Price) -> HttpResponse:
         try:
             end_price(author=author_of(request), price=price, at=form.cleaned_data["at"])
         except ValidationError as error:
-            _report(form, error)
+            report(form, error, SHOWN_AS)
         else:
             messages.success(request, f"The price of {price.model} ends then.")
             return redirect(reprice_url(price, form.cleaned_data["at"]))

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from accounts.access import can, can_anywhere, require, visible_teams
+from accounts.posted import author_of
 from usage.forms.prices import RepricingForm
 from usage.models import Repricing
 from usage.pricing import queries
@@ -21,7 +22,7 @@ from usage.pricing.repricing.estimate import Estimate, estimate
 from usage.pricing.repricing.requests import cancel_repricing, request_repricing, resume_repricing
 from usage.pricing.repricing.run import raw_floor, settled_at
 from usage.tasks.repricing import nudge
-from usage.views.prices import author_of, parse_moment, tabs
+from usage.views.prices import parse_moment, tabs
 
 PAGE = 50
 

@@ -6,10 +6,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team
 from usage.models import Repricing
-from usage.pricing.actions import Author
 from usage.pricing.aliases import normal
 from usage.pricing.repricing.estimate import count_calls
 from usage.rules.calendar import is_plausible
