@@ -53,13 +53,19 @@ def parse(body: bytes, *, lines: bool, max_events: int) -> Parsed:
     if not lines:
         _check_utf8(body)
     if lines or (first == b"{" and _looks_like_lines(body)):
-        return Parsed(_lines(body, max_events), b"\\" in body, b"\\u" in body)
+        return _parsed(_lines(body, max_events), body)
     if body.count(b",") > max_events * _COMMAS_PER_EVENT:
         raise too_many_events(max_events)
     body, raw = _split(body, first)
     if len(raw) > max_events:
         raise too_many_events(max_events)
-    return Parsed(iter(raw), b"\\" in body, b"\\u" in body)
+    return _parsed(iter(raw), body)
+
+
+def _parsed(events: Iterator[RawEvent], body: bytes) -> Parsed:
+    """A single byte is found a hundred times faster than two, and most bodies have no escape at all."""
+    escapes = b"\\" in body
+    return Parsed(events, escapes, escapes and b"\\u" in body)
 
 
 def too_many_events(limit: int) -> BodyRefused:

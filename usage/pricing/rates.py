@@ -84,8 +84,11 @@ class Rate:
     def cost_text(self, input: int, cached: int, cache_write: int, output: int, reasoning: int) -> str:
         """The cost in USD with 12 decimals, rounded half-even, as COPY and numeric(24,12) take it."""
         units, rest = divmod(self.cost_atto(input, cached, cache_write, output, reasoning), _ATTO_PER_UNIT)
-        if rest * 2 > _ATTO_PER_UNIT or (rest * 2 == _ATTO_PER_UNIT and units & 1):
+        if rest and (rest * 2 > _ATTO_PER_UNIT or (rest * 2 == _ATTO_PER_UNIT and units & 1)):
             units += 1
+        # Nearly every call costs less than 1 USD; this runs for each.
+        if units < _UNITS_PER_USD:
+            return f"0.{units:012d}"
         return f"{units // _UNITS_PER_USD}.{units % _UNITS_PER_USD:012d}"
 
     def cost(
