@@ -238,3 +238,14 @@ def test_budgets_that_ended_have_no_forecast(client, cast):
     Budget.objects.update(is_active=False)
     forecast_all()
     assert not Forecast.objects.filter(budget=budget).exists()
+
+
+def test_forecasts_are_found_by_name(client, cast):
+    used_for(20, cast.support)
+    make(cast, name="Chat of support")
+    make(cast, name="Night jobs")
+    forecast_all()
+    client.force_login(cast.ada)
+    page = text_of(client, reverse("forecast-list"), q="night")
+    assert "Night jobs" in page and "Chat of support" not in page
+    assert "Nothing has “zzz” in its name." in text_of(client, reverse("forecast-list"), q="zzz")

@@ -105,6 +105,11 @@ class Forecast(models.Model):
         return [OutlookDay(date.fromisoformat(at), Band(*day), Band(*total)) for at, day, total in self.days]
 
     @property
+    def name(self) -> str:
+        """The budget's or the team's; "All teams" for the organisation."""
+        return str((self.budget and self.budget.name) or (self.team and self.team.name) or "All teams")
+
+    @property
     def known(self) -> bool:
         return self.expected is not None
 

@@ -38,16 +38,12 @@ def of_spend(team: Team | None, now: datetime) -> Forecast | None:
 
 
 def visible_forecasts(user, now: datetime) -> list[Forecast]:
-    """Forecasts of now that the user may see: all teams first, then teams by name, then budgets by name."""
+    """Forecasts of now that the user may see, by name, without their single days."""
     seen = Q(budget__in=visible_budgets(user).filter(is_active=True)) | Q(budget=None, team__in=visible_teams(user))
     if sees_organisation(user):
         seen |= Q(budget=None, team=None)
     found = Forecast.objects.filter(seen, period_end__gt=now).select_related("budget__team", "team").defer("days")
-    return sorted(found, key=_order)
-
-
-def _order(one: Forecast) -> tuple:
-    return (one.budget is not None, one.team is not None, (one.budget or one.team or one).__str__().lower())
+    return sorted(found, key=lambda one: one.name.lower())
 
 
 def events_for(scope: Budget, start: datetime, end: datetime) -> list[PlannedEvent]:

@@ -21,6 +21,7 @@ from budgets.views.forecast_charts import by_day, course, last_day
 from budgets.views.shown import tabs
 
 BEFORE = timedelta(weeks=8)
+ROWS = 100
 # Percent that a viewer's own scenario may change traffic or unit cost by.
 LEAST, MOST = -90.0, 900.0
 
@@ -28,12 +29,20 @@ LEAST, MOST = -90.0, 900.0
 @login_required
 @require_safe
 def forecast_list(request: HttpRequest) -> HttpResponse:
-    """Every forecast the viewer may see: spend of teams, and budgets by how far over the limit they are expected."""
+    """Forecasts the viewer may see: spend of teams, dearest first, and budgets, furthest first; `q` narrows by name."""
     found = forecasts.visible_forecasts(request.user, timezone.now())
-    budgets = sorted((one for one in found if one.budget), key=lambda one: -(one.share or 0))
+    words = request.GET.get("q", "").strip()[:100]
+    named = [one for one in found if words.lower() in one.name.lower()]
+    spend = sorted(
+        (one for one in named if not one.budget), key=lambda one: (one.team is not None, -(one.expected or 0))
+    )
+    budgets = sorted((one for one in named if one.budget), key=lambda one: -(one.share or 0))
     context = {
-        "spend": [(one, url_of(one)) for one in found if not one.budget],
-        "budgets": [(one, url_of(one)) for one in budgets],
+        "spend": [(one, url_of(one)) for one in spend[:ROWS]],
+        "budgets": [(one, url_of(one)) for one in budgets[:ROWS]],
+        "count": len(budgets),
+        "left_out": max(len(spend) - ROWS, 0) + max(len(budgets) - ROWS, 0),
+        "words": words,
         "over": sum((one.share or 0) > 1 for one in budgets),
         "made_at": max((one.made_at for one in found), default=None),
         "tabs": tabs("forecast-list", len(waiting_changes(request.user))),
