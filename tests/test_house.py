@@ -1,6 +1,7 @@
 """Tests that keep the whole honest: import arrows, migrations, every page, every guide."""
 
 import ast
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from django.core.management import call_command
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
+from aiops_site.celery import app
 from tests.traffic import record
 from usage.rollups import drain
 
@@ -74,6 +76,19 @@ def test_no_migration_is_missing():
     out = StringIO()
     call_command("makemigrations", "--check", "--dry-run", stdout=out)
     assert "No changes" in out.getvalue()
+
+
+def test_the_workers_know_every_task_that_beat_sends():
+    app.loader.import_default_modules()
+    app.autodiscover_tasks(force=True)
+    sent = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert sent - set(app.tasks) == set()
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / room / "tasks").is_dir()])
+def test_each_file_of_tasks_is_imported_by_its_package(room):
+    files = {file.stem for file in (ROOT / room / "tasks").glob("*.py")} - {"__init__"}
+    assert files == set(import_module(f"{room}.tasks").__all__)
 
 
 def plain_pages() -> list[str]:

@@ -162,7 +162,8 @@ def test_it_loses_nothing_when_connections_are_reset(desk, azure_file, tmp_path)
     summary = replayed(tmp_path, options(desk, azure_file))
     assert len(desk.stored) == 400
     assert summary["accepted"] + summary["duplicates"] == 400
-    assert summary["duplicates"] == 100  # the two batches that were stored but never acknowledged
+    # What was stored but never acknowledged: two batches, or one twice where its second try met the second such reset.
+    assert summary["duplicates"] in (50, 100)
     assert summary["complete"]
 
 

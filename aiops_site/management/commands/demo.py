@@ -82,11 +82,11 @@ class Command(BaseCommand):
         stop = time.monotonic() + length if length else math.inf
         since = {team: load.missing_since(team, timezone.now()) for team in create_demo_teams()}
         with contextlib.suppress(load.DemoGone):
-            while time.monotonic() < stop:
+            while True:  # at least once, however short it may run
                 for team in since:
                     until = timezone.now()
                     load.fill(team=team, since=since[team], until=until, window_end=window_end)
                     since[team] = until
                 time.sleep(every)
-                if load.window_end() is None:
+                if time.monotonic() >= stop or load.window_end() is None:
                     return
