@@ -252,3 +252,18 @@ def test_a_denial_with_a_known_end_has_the_header(client, cast, support_key):
         "/api/v1/guard/reserve", json.dumps(CALL), content_type="application/json", headers=bearer(support_key)
     )
     assert (answered.status_code, 0 < int(answered["Retry-After"]) <= 3600) == (200, True)
+
+
+def test_a_body_that_is_too_large_is_refused_for_a_known_key_too(client, support_key):
+    for _ in range(2):
+        body = json.dumps(CALL | {"feature": "x" * 1_100_000})
+        answered = client.post(
+            "/api/v1/guard/reserve", body, content_type="application/json", headers=bearer(support_key)
+        )
+        assert (answered.status_code, answered.json()["error"]["code"]) == (413, "body_too_large")
+
+
+def test_another_method_is_refused_for_a_known_key_too(client, support_key):
+    reserve(client, support_key)
+    answered = client.get("/api/v1/guard/reserve", headers=bearer(support_key))
+    assert (answered.status_code, answered.json()["error"]["code"]) == (405, "method_not_allowed")

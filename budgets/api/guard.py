@@ -8,13 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
+from django.http import HttpRequest as DjangoRequest
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request as HttpRequest
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem, InvalidKey, body_of, database_unavailable, error_body, key_of
+from accounts.api import (
+    ApiProblem,
+    InvalidKey,
+    api_exception_handler,
+    body_of,
+    database_unavailable,
+    error_body,
+    key_of,
+)
 from accounts.models import ApiKey
 from budgets.api import guard_schema
 from budgets.guard import closing, keys
@@ -66,14 +77,23 @@ class GuardView(APIView):
     authentication_classes = [keys.GuardKeyAuthentication]
     operation = ""
 
-    def initial(self, request: HttpRequest, *args, **kwargs) -> None:
-        """Who calls, and whether they may. No negotiation, versions or throttles: there is one answer, in JSON."""
-        self.perform_authentication(request)
-        self.check_permissions(request)
+    def dispatch(self, request, *args, **kwargs):
+        """Straight to the operation for a key met before. What DRF does around it costs as much as the decision, and
+        is needed only to say what is wrong with a key or a method."""
+        key = keys.remembered(request.META.get("HTTP_AUTHORIZATION", ""))
+        if key is None or request.method != "POST" or self.required_scope not in key.scopes:
+            return super().dispatch(request, *args, **kwargs)
+        try:
+            return self.answer(request, key)
+        except (APIException, RequestDataTooBig) as exc:
+            return _problem(exc)
 
-    def handle(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return self.answer(request._request, key_of(request))
+
+    def answer(self, request: DjangoRequest, key: ApiKey) -> HttpResponse:
         """One operation. Its problems become the error envelope."""
-        body, key = _body(request), key_of(request)
+        body = _body(request)
         try:
             asked = decode(self.operation, body)
             return _respond(_do(self.operation, key, asked))
@@ -104,8 +124,17 @@ def _do(operation: str, key: ApiKey, asked: Request) -> dict[str, Any]:
         probe.leave(trying=trying, away=away)
 
 
-def _body(request: HttpRequest) -> bytes:
-    body = request._request.body
+def _problem(exc: Exception) -> HttpResponse:
+    """The error envelope as DRF's handler makes it."""
+    told = api_exception_handler(exc, {})
+    if told is None:
+        raise exc
+    headers = {name: value for name, value in told.headers.items() if name != "Content-Type"}
+    return HttpResponse(_encode(told.data), content_type="application/json", status=told.status_code, headers=headers)
+
+
+def _body(request: DjangoRequest) -> bytes:
+    body = request.body
     if len(body) > LARGEST_BODY:
         raise ApiProblem(
             413, "body_too_large", f"The body is larger than {LARGEST_BODY:,} bytes.", fix="Send fewer at once."
@@ -145,7 +174,7 @@ class ReserveView(GuardView):
 
     @extend_schema(**guard_schema.RESERVE)
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.handle(request)
+        return super().post(request)
 
 
 class CheckView(GuardView):
@@ -153,7 +182,7 @@ class CheckView(GuardView):
 
     @extend_schema(**guard_schema.CHECK)
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.handle(request)
+        return super().post(request)
 
 
 class SettleView(GuardView):
@@ -161,7 +190,7 @@ class SettleView(GuardView):
 
     @extend_schema(**guard_schema.SETTLE)
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.handle(request)
+        return super().post(request)
 
 
 class ReleaseView(GuardView):
@@ -169,7 +198,7 @@ class ReleaseView(GuardView):
 
     @extend_schema(**guard_schema.RELEASE)
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.handle(request)
+        return super().post(request)
 
 
 class ExtendView(GuardView):
@@ -177,7 +206,7 @@ class ExtendView(GuardView):
 
     @extend_schema(**guard_schema.EXTEND)
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.handle(request)
+        return super().post(request)
 
 
 class BatchView(GuardView):
@@ -185,7 +214,9 @@ class BatchView(GuardView):
 
     @extend_schema(**guard_schema.BATCH)
     def post(self, request: HttpRequest) -> HttpResponse:
-        key = key_of(request)
+        return super().post(request)
+
+    def answer(self, request: DjangoRequest, key: ApiKey) -> HttpResponse:
         try:
             asked = decode_batch(_body(request))
         except Refused as exc:

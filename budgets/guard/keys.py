@@ -15,15 +15,8 @@ class GuardKeyAuthentication(ApiKeyAuthentication):
     """As ApiKeyAuthentication, without a query for a key met before: what uses it must prove it or forget it."""
 
     def authenticate(self, request):
-        kind, _, text = request.headers.get("Authorization", "").partition(" ")
-        parts = split_key(text.strip()) if kind.lower() == "bearer" else None
-        key = _known.get(parts[0]) if parts else None
-        if parts is None or key is None or not secret_matches(parts[1], bytes(key.digest)):
-            return self._looked_up(request)
-        _note_use(key)
-        return None, key
-
-    def _looked_up(self, request):
+        if key := remembered(request.META.get("HTTP_AUTHORIZATION", "")):
+            return None, key
         found = super().authenticate(request)
         if found is not None:
             if len(_known) >= MOST:
@@ -31,6 +24,17 @@ class GuardKeyAuthentication(ApiKeyAuthentication):
             _known[found[1].prefix] = found[1]
             found[1].last_used_at = timezone.now()
         return found
+
+
+def remembered(header: str) -> ApiKey | None:
+    """The key of an Authorization header, where this process met it before; its use is noted."""
+    kind, _, text = header.partition(" ")
+    parts = split_key(text.strip()) if kind.lower() == "bearer" else None
+    key = _known.get(parts[0]) if parts else None
+    if parts is None or key is None or not secret_matches(parts[1], bytes(key.digest)):
+        return None
+    _note_use(key)
+    return key
 
 
 def _note_use(key: ApiKey) -> None:
