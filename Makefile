@@ -24,6 +24,7 @@ lint:  ## Check style, formatting and types
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	SECRET_KEY=lint $(VENV)/mypy
+	$(VENV)/mypy --config-file clients/python/pyproject.toml
 
 bench:  ## Measure the numbers table and write docs/benchmarks.md (SIZE=100000 … 10000000)
 	@$(BOOTSTRAP) --dev

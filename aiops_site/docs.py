@@ -21,6 +21,7 @@ GUIDES = (
     "prices",
     "budgets",
     "guard",
+    "client",
     "forecast",
     "reports",
     "accounts",

@@ -12,7 +12,14 @@ from tests import servers
 servers.provide()
 django.setup()
 
-pytest_plugins = ["tests.cast", "tests.hot_tables", "tests.ingest", "tests.running_desk", "tests.browser"]
+pytest_plugins = [
+    "tests.cast",
+    "tests.hot_tables",
+    "tests.ingest",
+    "tests.running_desk",
+    "tests.client",
+    "tests.browser",
+]
 
 
 @pytest.fixture
