@@ -27,7 +27,7 @@ MODES = {"conserve": "conserve", "emergency": "emergency", "block": "blocked"}
 STRICTNESS = list(MODES.values())
 # A mode is kept at least so long, so that calls do not change their model every few seconds.
 DWELL = timedelta(minutes=10)
-LEFT = "The budget is below its threshold again, or has ended."
+LEFT = "The budget is below its threshold again, counts other calls now, or has ended."
 SOURCE, RUNBOOK = "budget", "cost-spike#containment"
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('budgets.automation'))"
 
@@ -125,15 +125,19 @@ def _words(one: Due) -> str:
 # --- Modes ------------------------------------------------------------------------------------------------------
 def _modes(due: list[Due], current: dict[str, Control], now: datetime) -> dict[str, int]:
     wanted = {one.origin_key: one for one in due if one.step.action in MODES}
-    begun = [one for key, one in wanted.items() if key not in current and not _vetoed(one)]
+    kept = {key for key, one in current.items() if key in wanted and _is_over(one, wanted[key].standing.budget)}
+    over = [one for key, one in current.items() if key not in kept and (key in wanted or one.created_at <= now - DWELL)]
+    for control in over:
+        end_control(author=DESK, control=control, reason=LEFT, at=now)
+    begun = [one for key, one in wanted.items() if key not in kept and not _vetoed(one)]
     for one in begun:
         _begin(one, now)
-    over = [one for key, one in current.items() if key not in wanted and one.created_at <= now - DWELL]
-    for control in over:
-        end_control(
-            author=DESK, control=control, reason="The budget is below its threshold again, or has ended.", at=now
-        )
     return {"modes_begun": len(begun), "modes_ended": len(over)}
+
+
+def _is_over(control: Control, budget: Budget) -> bool:
+    """Whether the control is over the calls that the budget counts; an edit may have moved the budget elsewhere."""
+    return all(getattr(control, name) == getattr(budget, name) for name in ("team_id", *SCOPE_FIELDS))
 
 
 def _vetoed(one: Due) -> bool:
@@ -143,13 +147,21 @@ def _vetoed(one: Due) -> bool:
     ).exists()
 
 
+def _reason(one: Due) -> str:
+    """A mode of the organisation's reaches into every team, and its reason with it: there it says no name or figure."""
+    budget = one.standing.budget
+    if budget.team_id is None:
+        return f"A budget of the organisation is beyond its threshold of {one.step.words}."
+    return f"Budget “{budget.name}”: {_words(one)}"
+
+
 def _begin(one: Due, now: datetime) -> None:
     budget = one.standing.budget
     set_control(
         author=DESK,
         where=Where(team=budget.team, **{name: getattr(budget, name) for name in SCOPE_FIELDS}),
         what=What("mode", mode=MODES[one.step.action]),
-        reason=f"Budget “{budget.name}”: {_words(one)}"[:500],
+        reason=_reason(one)[:500],
         expires_at=one.standing.end,
         origin=Control.Origin.THRESHOLD if one.step.before is None else Control.Origin.BURN_RATE,
         origin_key=one.origin_key,

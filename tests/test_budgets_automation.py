@@ -18,8 +18,10 @@ from budgets.models import Budget
 from budgets.queries.standing import standings
 from budgets.rules.periods import period_of
 from budgets.rules.thresholds import Step, reached, severity_of
-from incidents.controls import end_control
+from incidents.controls import end_control, in_force
 from incidents.models import Alert, Control
+from tests.cast import bearer
+from tests.guard import CALL, ask
 from tests.traffic import record
 from usage.models import ChangeMarker
 from usage.rollups import drain
@@ -186,3 +188,30 @@ def test_the_list_says_which_mode_a_budget_has_set(client, cast, now):
     Control.objects.update(expires_at=timezone.now() + timedelta(hours=1))
     client.force_login(cast.fatima)
     assert "blocked mode" in client.get(reverse("budget-list")).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_mode_of_the_organisations_budget_tells_teams_no_name_and_no_figure(client, cast, now, support_key):
+    make(cast, "80:block", team="", name="Board secret")
+    use(cast, now, 9)
+    evaluate(now)
+    Control.objects.update(expires_at=None)  # the hour of the test is over
+    told = ask(client, support_key, "check", **CALL)["reason"]["message"]
+    listed = client.get("/api/v1/controls", headers=bearer(support_key)).content.decode()
+    client.force_login(cast.vera)
+    pages = [client.get(reverse(name)).content.decode() for name in ("control-list", "change-list", "alert-list")]
+    for text in (told, listed, *pages):
+        assert "Board secret" not in text
+        assert "9 requests" not in text
+    assert "threshold of 80 %" in told
+
+
+@pytest.mark.django_db
+def test_a_mode_moves_with_its_budget(cast, now):
+    budget = make(cast, "80:conserve", feature="chat")
+    use(cast, now, 8, feature="chat")
+    evaluate(now)
+    Budget.objects.filter(pk=budget.pk).update(feature="")
+    refresh(now)
+    evaluate(now)
+    assert [one.feature for one in in_force(now)] == [""]
