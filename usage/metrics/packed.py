@@ -1,7 +1,7 @@
 """Reading what the roll-ups keep packed: quantiles of histograms, and counts of distinct ids from sketches."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import psycopg
 from django.db import connection
 
 from usage.histogram import quantile, sizes
-from usage.metrics.metric import Distinct, Percentile
+from usage.metrics.metric import Distinct, Percentile, Sum
 from usage.metrics.source import Source
 from usage.sketch import compact, count, count_only
 
@@ -19,15 +19,20 @@ SIGNS = (0, 1, -1)  # usage.metrics.source.Source.untagged
 DAY = "date_trunc('day', r.bucket, 'UTC')"
 
 
-def read_percentiles(source: Source, wanted: dict[str, Percentile], groups: dict) -> None:
-    """Put the quantile of every metric of `wanted` into its group. Histograms are merged in SQL."""
+def read_percentiles(source: Source, wanted: dict[str, Percentile], sums: list[Sum], groups: dict) -> None:
+    """Put the quantile of every metric of `wanted` into its group, and `sums` of the same rows, by the Sum itself.
+
+    Histograms are merged in SQL. One statement for both: most of its cost is finding the rows.
+    """
     parts = list(dict.fromkeys((f"{value.histogram}_histogram", value.where) for value in wanted.values()))
-    for record in _records(source, parts):
+    for record in _records(source, parts, sums=sums):
         key, values = source.split(record)
-        sides = _sides(source, parts, values)
+        group = groups[key]
+        group |= zip(sums, values, strict=False)
+        sides = _sides(source, parts, values[len(sums) :])
         for name, value in wanted.items():
             named, everything, tagged = sides[f"{value.histogram}_histogram", value.where]
-            groups[key][name] = quantile((named or b"") + (everything or b""), value.quantile, tagged)
+            group[name] = quantile((named or b"") + (everything or b""), value.quantile, tagged)
 
 
 def read_histograms(source: Source, value: Percentile) -> dict[tuple[str, ...], np.ndarray]:
@@ -69,15 +74,18 @@ def _count(named: bytes, everything: bytes, tagged: bytes) -> int:
     return count(named) + count_only(everything, tagged)
 
 
-def _records(source: Source, parts: list[tuple[str, str]], extra: tuple[str, ...] = ()) -> Iterator[tuple]:
-    """Groups with the merged bytes of each (column, condition), one at a time."""
+def _records(
+    source: Source, parts: list[tuple[str, str]], extra: tuple[str, ...] = (), sums: Sequence[Sum] = ()
+) -> Iterator[tuple]:
+    """Groups with the sums and then the merged bytes of each (column, condition), one at a time."""
     signs = [f" AND r.sign = {sign}" for sign in SIGNS] if source.untagged else [""]
-    select = [
+    select = [part.sql() for part in sums] + [
         f"string_agg(r.{column}, '') FILTER (WHERE {where or 'true'}{sign})"
         for column, where in parts
         for sign in signs
     ]
-    sql = source.sql(list(dict.fromkeys(column for column, _ in parts)), ", ".join(select), extra)
+    columns = dict.fromkeys([*(measure for part in sums for measure in part.measures), *(name for name, _ in parts)])
+    sql = source.sql(list(columns), ", ".join(select), extra)
     connection.ensure_connection()
     # Not Django's cursor, which cannot receive binary: text would double and then decode everything packed.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:

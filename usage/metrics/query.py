@@ -115,10 +115,11 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
     source = Source(q, _plan(q, start, end, now), start, end)
     metrics = [CATALOGUE[name] for name in q.metrics]
     groups: dict[tuple, dict[str, Any]] = defaultdict(dict)
-    if sums := _parts(metrics, Sum):
-        _read_sums(source, sums, groups)
+    sums = _parts(metrics, Sum)
     if percentiles := {metric.name: metric.value for metric in metrics if isinstance(metric.value, Percentile)}:
-        read_percentiles(source, percentiles, groups)
+        read_percentiles(source, percentiles, sums, groups)
+    elif sums:
+        _read_sums(source, sums, groups)
     if distinct := _parts(metrics, Distinct):
         read_distinct(source, distinct, groups)
     if peaks := _parts(metrics, Peak):
