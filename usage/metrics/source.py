@@ -37,7 +37,10 @@ class Source:
         """
         if self.untagged:
             columns = list(dict.fromkeys(["events", *columns]))
-        rows = self._tiers(columns) if self.q.step or self.untagged or extra else self._by_series(columns)
+        in_steps = self.q.step or self.untagged or extra
+        # Of packed columns, a row for each series would be sorted and merged twice.
+        by_series = not in_steps and not set(columns) & set(PACKED_NAMES)
+        rows = self._by_series(columns) if by_series else self._tiers(columns)
         keys = [*self._keys(), *extra]
         grouping = f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}" if keys else ""
         # A group all of whose events name a tenant has none without one.
@@ -65,8 +68,7 @@ class Source:
     def _by_series(self, columns: list[str]) -> str:
         """The same in one row for each series: the conditions of the sums are then not looked at for every bucket."""
         keys = ["team_id", "series_id", *(["tenant"] if self.q.by_tenant else [])]
-        merged = [f"string_agg({name}, '')" if name in PACKED_NAMES else f"sum({name})" for name in columns]
-        sums = [f"{total} AS {name}" for total, name in zip(merged, columns, strict=True)]
+        sums = [f"sum({name}) AS {name}" for name in columns]
         return f"SELECT {', '.join([*keys, *sums])} FROM ({self._tiers(columns)}) r GROUP BY {', '.join(keys)}"
 
     def _tier(self, tier: str, columns: list[str]) -> str:

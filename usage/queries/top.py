@@ -64,7 +64,7 @@ def _filters(scope: Scope, parameters: dict[str, Any]) -> str:
     if named := {f"{name}__in": values for name, values in scope.filters.items() if name != "tenant"}:
         found = Series.objects.filter(team_id__in=scope.team_ids, **named)
         parameters["series"] = list(found.values_list("id", flat=True))
-        sql += " AND series_id = ANY(%(series)s)"
+        sql += " AND series_id = ANY(%(series)s::bigint[])"
     if tenants := scope.filters.get("tenant"):
         parameters["tenants"] = list(tenants)
         sql += " AND coalesce(tenant, '') = ANY(%(tenants)s)"
