@@ -43,7 +43,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Spend", "spend", "coins", phone=True),
             Entry("Budgets", "budget-list", "wallet"),
             Entry("Guard", "guard-list", "gate"),
-            Entry("Reports", "attribution", "list", also=("/reports/", "/backlog/")),
+            Entry("Reports", "report-list", "report", also=("/attribution/", "/backlog/")),
             Entry("Unpriced", "price-unpriced", "unknown"),
             Entry("Prices", "price-list", "tag"),
         ),

@@ -166,6 +166,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep reservations": every("budgets.tasks.guard.sweep_holds", 2),
     "measure answers": every("budgets.tasks.guard.measure_answers", 600),
     "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),
+    "weekly cost reports": {"task": "budgets.tasks.reports.weekly_reports", "schedule": crontab(minute=10)},
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 
@@ -189,6 +190,8 @@ SESSION_COOKIE_AGE = env.int("SESSION_DAYS", 14) * 86_400
 EMAIL_CONFIGURED = bool(env.str("EMAIL_URL", ""))
 if EMAIL_CONFIGURED:
     vars().update(env.email_url("EMAIL_URL"))
+# Where people reach the desk, for links in mail; without it mail has none.
+DESK_URL = env.str("DESK_URL", "")
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "desk@localhost")
 # Whether a stranger may make an account (without any role it sees nothing). Needs EMAIL_URL.
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", False)

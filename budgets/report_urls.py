@@ -3,7 +3,7 @@
 from django.urls import path
 
 from budgets.api.focus import FocusView
-from budgets.views import attribution, attribution_rules, focus
+from budgets.views import attribution, attribution_rules, focus, report_people, reports
 
 urlpatterns = [
     path("attribution/", attribution.attribution, name="attribution"),
@@ -16,4 +16,12 @@ urlpatterns = [
     path("attribution/rules/<int:pk>/revive/", attribution_rules.attribution_revive, name="attribution-revive"),
     path("reports/focus.csv", focus.focus_csv, name="focus-csv"),
     path("api/v1/focus", FocusView.as_view(), name="api-focus"),
+    path("reports/", reports.report_list, name="report-list"),
+    path("reports/make/", reports.report_make, name="report-make"),
+    path("reports/<int:pk>/", reports.report_detail, name="report-detail"),
+    path("reports/<int:pk>/csv/", reports.report_csv, name="report-csv"),
+    path("reports/recipients/", report_people.recipient_add, name="recipient-add"),
+    path("reports/recipients/<int:pk>/remove/", report_people.recipient_remove, name="recipient-remove"),
+    path("reports/commitments/", report_people.commitment_add, name="commitment-add"),
+    path("reports/commitments/<int:pk>/done/", report_people.commitment_done, name="commitment-done"),
 ]

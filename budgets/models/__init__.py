@@ -1,12 +1,16 @@
 from budgets.models.attribution import SharedCost
+from budgets.models.backlog import BacklogItem
 from budgets.models.budgets import Budget, BudgetRevision, Grant, PendingChange, Threshold
 from budgets.models.forecasts import Forecast, PlannedEvent
 from budgets.models.guard import BudgetPeriod, GuardCount, GuardVersion, Hold, OutputStatistic, RateCounter, RateLimit
+from budgets.models.reports import Commitment, Report, ReportDelivery, ReportRecipient
 
 __all__ = [
+    "BacklogItem",
     "Budget",
     "BudgetPeriod",
     "BudgetRevision",
+    "Commitment",
     "Forecast",
     "Grant",
     "GuardCount",
@@ -17,6 +21,9 @@ __all__ = [
     "PlannedEvent",
     "RateCounter",
     "RateLimit",
+    "Report",
+    "ReportDelivery",
+    "ReportRecipient",
     "SharedCost",
     "Threshold",
 ]

@@ -23,16 +23,11 @@ from budgets.models import SharedCost
 from budgets.queries.showback import DIMENSIONS, Line, Showback, showback
 from budgets.rules.focus import safe
 from budgets.rules.months import month_of, recent_months
+from budgets.views.shown import report_tabs
 
 ROWS = 200
 LABELS = {"team": "Team", "feature": "Feature", "tenant": "Tenant", "cost_center": "Cost centre"}
 METHODS = dict(SharedCost.Method.choices)
-
-
-def report_tabs(current: str) -> list[tuple[str, str, bool]]:
-    """The pages around who pays for what."""
-    names = (("Showback", "attribution"), ("Attribution rules", "attribution-rules"))
-    return [(label, reverse(name), name == current) for label, name in names]
 
 
 @login_required

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from accounts.access import can, can_anywhere, person_of, require, visible_teams
 from accounts.posted import author_of, report
 from budgets.forms.attribution import RuleForm
-from budgets.views.attribution import report_tabs
+from budgets.views.shown import report_tabs
 from usage.attribution.actions import add_rule, check, end_rule, revive_rule
 from usage.attribution.preview import preview
 from usage.models import AttributionRule

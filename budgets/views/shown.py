@@ -31,3 +31,9 @@ def tabs(current: str, waiting: int) -> list[tuple[str, str, bool]]:
         ("Planned events", "planned-event-list"),
     )
     return [(label, reverse(name), name == current) for label, name in names]
+
+
+def report_tabs(current: str) -> list[tuple[str, str, bool]]:
+    """The pages around who pays for what."""
+    names = (("Weekly reports", "report-list"), ("Showback", "attribution"), ("Attribution rules", "attribution-rules"))
+    return [(label, reverse(name), name == current) for label, name in names]
