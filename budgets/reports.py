@@ -9,12 +9,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.template.loader import render_to_string
 
-from accounts.actions import audit
+from accounts.actions import Author, audit
 from accounts.models import Team
 from budgets.models import Commitment, Report, ReportDelivery, ReportRecipient
 from budgets.queries.weekly import gather
 from budgets.rules.weeks import WEEK, week_name, week_of
-from usage.pricing.actions import Author
 
 ATTEMPTS = 5
 # A sender that died may have sent it: it is not sent again, the page says so.
