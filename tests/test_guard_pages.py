@@ -4,7 +4,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.demo import create_demo_teams
 from accounts.models import AuditEntry
+from budgets.demo import create_demo_budgets
+from budgets.guard.demo import create_demo_reservations
 from budgets.models import RateLimit
 from tests.cast import make_key
 from tests.guard import ask, make_budget, reserve, reserve_at
@@ -121,3 +124,13 @@ def test_an_operator_of_one_team_cannot_limit_all_of_them(client, cast):
     client.force_login(cast.olu)
     answered = client.post(reverse("limit-add"), {"name": "all", "team": "", "concurrency": "5"})
     assert answered.status_code == 200 and not RateLimit.objects.exists()
+
+
+def test_the_demo_has_reservations_that_say_something_once(client, cast):
+    create_demo_teams()
+    now = timezone.now()
+    create_demo_budgets(now)
+    assert create_demo_reservations(now) > 0
+    assert create_demo_reservations(now) == 0
+    shown = page(client, cast.ada)
+    assert all(text in shown for text in ("demo gateway", "Requests per minute", "Cost more than reserved"))
