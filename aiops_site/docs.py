@@ -1,5 +1,6 @@
 """The guides of docs/ as pages, and the try-it page. Open to everybody: whoever sends events may have no login."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from html import unescape
@@ -31,6 +32,9 @@ GUIDES = (
     "benchmarks",
 )
 
+# Lines between which a program writes (bench/sections.py); shown as text they would only puzzle.
+_COMMENT = re.compile(r"^<!--.*-->\n", re.MULTILINE)
+
 schema = SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[])
 try_it = SpectacularSwaggerSplitView.as_view(authentication_classes=[], permission_classes=[], url_name="schema")
 
@@ -48,7 +52,7 @@ class Guide:
 @cache
 def read_guide(name: str) -> Guide:
     """Render docs/`name`.md: a title line, a paragraph, then the text."""
-    text = (FOLDER / f"{name}.md").read_text()
+    text = _COMMENT.sub("", (FOLDER / f"{name}.md").read_text())
     title, _, rest = text.partition("\n")
     lede, _, body = rest.strip().partition("\n\n")
     return Guide(name, title.removeprefix("# ").strip(), _plain(lede), _html(body))

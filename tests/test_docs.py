@@ -78,3 +78,7 @@ def test_the_first_event_of_the_readme_is_taken(client):
     )
     assert answer.status_code == 202 and answer.content.decode() in (ROOT / "README.md").read_text()
     assert UsageEvent.objects.get().event_id == json.loads(body)["event_id"]
+
+
+def test_marks_of_programs_in_a_guide_are_not_shown(client):
+    assert "&lt;!--" not in client.get("/docs/guides/benchmarks/").content.decode()

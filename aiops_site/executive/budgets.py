@@ -31,6 +31,7 @@ class Budgets:
 def read(scope: Scope, user) -> Budgets:
     """The viewer's budgets in USD of a month or a quarter; a handful of queries however many there are."""
     found = visible_budgets(user).filter(is_active=True, unit=Budget.Unit.USD, period__in=PERIODS)
+    found = found.prefetch_related(None)
     if scope.team:
         found = found.filter(team=scope.team)
     furthest = F("forecast__expected") / F("limit")
