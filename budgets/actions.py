@@ -8,11 +8,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import require
 from accounts.actions import Author, audit
 from accounts.models import Team, User
 from budgets.facts import WHAT_IS_COUNTED, Draft, check, facts_of, plain
 from budgets.models import Budget, BudgetRevision, Grant, PendingChange, Threshold
-from budgets.rules.approval import Step, baseline, loosenings, needs_second_person
+from budgets.rules.approval import Step, baseline, ending_alone, loosenings, needs_second_person
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ def decide_change(*, author: Author, change: PendingChange, approve: bool, note:
         if grant := change.facts.get("grant"):
             _grant(budget, grant, change.requested_by, author, change.reason)
             return Outcome(budget)
+        if change.facts.get("ended"):
+            _set_active(budget, author, change.reason, active=False, approved_by=decider)
+            return Outcome(budget)
+        _require_reach(decider, "budget.approve", change.facts)
         draft = check(change.facts, teams=_teams_of(change.facts))
         before = facts_of(budget)
         return Outcome(_apply(budget, draft, author, change.reason, before, approved_by=decider))
@@ -116,33 +121,47 @@ def undo_edit(*, author: Author, budget: Budget, base_version: int) -> Outcome:
 
 def restore(*, author: Author, budget: Budget, base_version: int, revision: BudgetRevision) -> Outcome:
     """Make the budget what it was in an earlier version."""
+    if author.user:
+        _require_reach(author.user, "budget.edit", revision.facts)
     draft = check(revision.facts, teams=_teams_of(revision.facts))
     reason = f"Back to version {revision.version}"
     return edit_budget(author=author, budget=budget, base_version=base_version, draft=draft, reason=reason)
 
 
-def archive_budget(*, author: Author, budget: Budget, base_version: int, reason: str) -> Budget:
-    """End a budget; it keeps its history and can be taken up again."""
-    return _set_active(budget, base_version, author, reason, active=False)
-
-
-def revive_budget(*, author: Author, budget: Budget, base_version: int, reason: str) -> Budget:
-    """Take up an ended budget. Raises ValidationError when its name is taken by now."""
-    return _set_active(budget, base_version, author, reason, active=True)
-
-
-def _set_active(budget: Budget, base_version: int, author: Author, reason: str, *, active: bool) -> Budget:
+def archive_budget(*, author: Author, budget: Budget, base_version: int, reason: str) -> Outcome:
+    """End a budget, or ask for a second person's approval; it keeps its history and can be taken up again."""
     _require_reason(reason)
     with transaction.atomic():
         budget = _locked(budget, base_version)
-        if budget.is_active == active:
-            raise ValidationError("It is in force already." if active else "It has ended already.")
-        budget.is_active = active
-        budget.version += 1
-        _save(budget)
-        budget.pending_changes.filter(state="waiting").update(state="withdrawn", decided_at=timezone.now())
-        _revise(budget, "budget.revived" if active else "budget.archived", author, reason, before=facts_of(budget))
-    return budget
+        if not budget.is_active:
+            raise ValidationError("It has ended already.")
+        if not ending_alone(budget.created_at, timezone.now()):
+            why = "Without it nothing limits its calls."
+            return Outcome(budget, _wait(budget, {"ended": True}, author, reason), (why,))
+        _set_active(budget, author, reason, active=False)
+    return Outcome(budget)
+
+
+def revive_budget(*, author: Author, budget: Budget, base_version: int, reason: str) -> Outcome:
+    """Take up an ended budget. Raises ValidationError when its name is taken by now."""
+    _require_reason(reason)
+    with transaction.atomic():
+        budget = _locked(budget, base_version)
+        if budget.is_active:
+            raise ValidationError("It is in force already.")
+        _set_active(budget, author, reason, active=True)
+    return Outcome(budget)
+
+
+def _set_active(budget: Budget, author: Author, reason: str, *, active: bool, approved_by: User | None = None) -> None:
+    budget.is_active = active
+    budget.version += 1
+    _save(budget)
+    for change in budget.pending_changes.filter(state="waiting"):
+        _close(change, PendingChange.State.WITHDRAWN, None, "")
+        _audit(budget, "budget.change_withdrawn", author, reason, before=None, after=change.facts)
+    action = "budget.revived" if active else "budget.archived"
+    _revise(budget, action, author, reason, before=facts_of(budget), approved_by=approved_by)
 
 
 def give_grant(
@@ -307,6 +326,11 @@ def _person(author: Author) -> User:
     if author.user is None:
         raise ValidationError("A change that needs approval must be asked for by a person, not by a key.")
     return author.user
+
+
+def _require_reach(person: User, capability: str, facts: dict) -> None:
+    """Raises MissingRight where the facts would make it the budget of a team in which the person lacks the right."""
+    require(person, capability, Team.objects.filter(slug=facts["team"]).first() if facts["team"] else None)
 
 
 def _teams_of(facts: dict) -> list[Team]:

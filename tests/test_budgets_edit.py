@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from accounts.access import MissingRight
 from accounts.actions import Author
 from accounts.models import AuditEntry, Role
 from budgets.actions import (
@@ -15,6 +16,7 @@ from budgets.actions import (
     decide_change,
     edit_budget,
     give_grant,
+    restore,
     revive_budget,
     revoke_grant,
     undo_edit,
@@ -136,6 +138,58 @@ def test_steps_of_different_months_are_measured_apart(cast, fatima, budget):
 )
 def test_what_loosens_a_budget_otherwise_waits_too(cast, fatima, budget, more):
     assert edited(budget, fatima, cast, **more).pending
+
+
+BLOCK = [{"percent": "90", "action": "block"}]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "waits"),
+    [
+        ([], True),
+        ([{"percent": "1000", "action": "block"}], True),
+        ([{"percent": "90", "action": "block", "before": "50"}], True),
+        ([{"percent": "90", "action": "conserve"}], True),
+        ([{"percent": "80", "action": "block"}], False),
+        ([*BLOCK, {"percent": "70", "action": "notify"}], False),
+    ],
+    ids=["gone", "later", "for a time only", "milder", "earlier", "beside another"],
+)
+def test_a_block_neither_goes_nor_comes_later_alone(cast, fatima, thresholds, waits):
+    budget = create_budget(author=fatima, draft=draft(cast, thresholds=BLOCK))
+    assert bool(edited(budget, fatima, cast, thresholds=thresholds).pending) is waits
+
+
+def test_what_fails_closed_cannot_be_made_to_fail_open_alone(cast, fatima, budget):
+    assert edited(budget, fatima, cast, on_failure="closed").pending is None
+    assert edited(budget, fatima, cast, on_failure="open").pending
+
+
+def test_ending_a_budget_takes_two_or_anyone_could_make_it_anew_with_another_limit(cast, fatima, second, budget):
+    Budget.objects.update(created_at=timezone.now() - timedelta(days=2))
+    outcome = archive_budget(author=fatima, budget=budget, base_version=1, reason="Project over")
+    with pytest.raises(ValidationError, match="has this name"):
+        create_budget(author=fatima, draft=draft(cast, limit="100000"))
+    ended = decide_change(author=second, change=outcome.pending, approve=True).budget
+    assert (ended.is_active, ended.revisions.first().approved_by) == (False, second.user)
+    assert AuditEntry.objects.filter(action="budget.archived", actor=second.user).exists()
+
+
+def test_taking_up_or_ending_withdraws_what_waits_and_says_so(cast, fatima, budget):
+    edited(budget, fatima, cast, limit="5000")
+    archive_budget(author=fatima, budget=budget, base_version=1, reason="A mistake")
+    assert AuditEntry.objects.filter(action="budget.change_withdrawn").count() == 1
+
+
+def test_going_back_to_another_teams_version_takes_the_right_there(cast, budget):
+    moved = draft(cast, feature="chat")
+    moved.put_into(budget)
+    budget.team = cast.search
+    budget.save()
+    with pytest.raises(MissingRight):
+        restore(
+            author=Author(user=cast.stan), budget=budget, base_version=budget.version, revision=budget.revisions.get()
+        )
 
 
 def test_a_hard_limit_cannot_be_made_soft_alone(cast, fatima, budget):

@@ -28,6 +28,7 @@ def waiting_changes(user) -> QuerySet[PendingChange]:
     """Changes that wait for a second person, of budgets the user may see; oldest first."""
     return (
         PendingChange.objects.filter(budget__in=visible_budgets(user), state=PendingChange.State.WAITING)
-        .select_related("budget__team", "requested_by")
+        .select_related("budget__team", "budget__owner", "requested_by")
+        .prefetch_related("budget__thresholds")
         .order_by("requested_at")
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 # Small increases add up over this time, or a large one could be made in steps.
 WINDOW = timedelta(days=30)
+TAKEN_BACK = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,24 @@ def loosenings(before: dict, after: dict, counted: Sequence[str]) -> list[str]:
         found.append("Larger increases would need no second person.")
     if Decimal(after["rollover_share"]) > Decimal(before["rollover_share"]):
         found.append("More of what is left over would be carried on.")
-    if blocks(after) < blocks(before):
-        found.append("A threshold that blocks would be taken away.")
+    if before["on_failure"] == "closed" and after["on_failure"] == "open":
+        found.append("Calls would go on while the desk cannot answer.")
+    if any(not _blocks(after, row) for row in before["thresholds"] if row["action"] == "block"):
+        found.append("A threshold that blocks would be taken away or come later.")
     return found
 
 
-def blocks(facts: dict) -> int:
-    return sum(row["action"] == "block" for row in facts["thresholds"])
+def _blocks(facts: dict, wanted: dict) -> bool:
+    """Whether some threshold blocks no later than this one: at no more percent, for no less of the period."""
+    return any(
+        row["action"] == "block"
+        and Decimal(row["percent"]) <= Decimal(wanted["percent"])
+        and Decimal(row.get("before") or 100) >= Decimal(wanted.get("before") or 100)
+        for row in facts["thresholds"]
+    )
+
+
+def ending_alone(created_at: datetime, now: datetime) -> bool:
+    """Whether one person may end a budget. Without it every call is allowed, so that is the largest increase there is;
+    only what was made within a day may be taken back, which leaves what was before."""
+    return now - created_at < TAKEN_BACK

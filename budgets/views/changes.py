@@ -56,6 +56,8 @@ def what_changes(change: PendingChange) -> list[tuple[str, str, str]]:
     """(fact, before, after) of a waiting change."""
     if grant := change.facts.get("grant"):
         return [("grant", "–", f"{grant['amount']} until {grant['expires_at'][:10]}")]
+    if change.facts.get("ended"):
+        return [("budget", "in force", "ended")]
     return differences(facts_of(change.budget), change.facts)
 
 
@@ -136,8 +138,8 @@ def budget_end(request: HttpRequest, pk: int) -> HttpResponse:
     act = archive_budget if budget.is_active else revive_budget
 
     def end() -> None:
-        done = act(author=author_of(request), budget=budget, **form.cleaned_data)
-        messages.success(request, f"{done.name} is in force again." if done.is_active else f"{done.name} has ended.")
+        outcome = act(author=author_of(request), budget=budget, **form.cleaned_data)
+        tell(request, outcome, f"{budget.name} {'has ended' if budget.is_active else 'is in force again'}.")
 
     return _step(request, end, "budget-detail", pk)
 
