@@ -43,9 +43,9 @@ class RiskLine:
 
 @dataclass(frozen=True)
 class PaperBars:
-    """Spend by day in a box of 1000 × 100: (x, width, height) of each known day, and the words beside it."""
+    """Spend by day in a box of 1000 × 100: one SVG path with a bar for each known day, and the words beside it."""
 
-    bars: list[tuple[float, float, float]]
+    path: str
     first: str
     last: str
     highest: str
@@ -154,12 +154,12 @@ def _bars(scope: Scope, days: list[Day]) -> PaperBars:
     highest = max((day.cost for day in days if day.cost), default=None)
     width = 1000 / max(len(days), 1)
     bars = [
-        (round(place * width, 1), round(width * 0.85, 1), round(float(100 * day.cost / highest), 1))
+        f"M{place * width:.1f} 100h{width * 0.85:.1f}v{-100 * day.cost / highest:.1f}h{-width * 0.85:.1f}z"
         for place, day in enumerate(days)
         if day.cost and highest
     ]
     first, last = (f"{day.start.astimezone(scope.zone):%-d %b}" for day in (days[0], days[-1]))
-    return PaperBars(bars, first, last, formats.money(highest))
+    return PaperBars("".join(bars), first, last, formats.money(highest))
 
 
 def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:
