@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from decimal import Decimal
 
+import httpx
 import pytest
 from aiops_desk import Denied, Desk, DeskUnavailable
 
@@ -116,6 +117,26 @@ def test_a_desk_that_only_drips_is_late_all_the_same():
         with pytest.raises(DeskUnavailable):
             caller.check(**CALL)
         assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>Please sign in</html>"),
+        (200, b"[]"),
+        (200, b'{"decision": "perhaps"}'),
+        (502, b"<html>Bad gateway</html>"),
+        (503, b'{"error": "no", "fallback": "none"}'),
+        (429, b""),
+    ],
+    ids=["html", "array", "unknown decision", "bad gateway", "strange 503", "too many"],
+)
+def test_an_answer_that_cannot_be_read_is_none(status, body):
+    anything = httpx.MockTransport(lambda _request: httpx.Response(status, content=body))
+    with Desk("http://desk.example", "aod_some_key", transport=anything) as caller:
+        assert caller.reserve(**CALL).guarded is False
+        with pytest.raises(DeskUnavailable):
+            caller.batch([{"op": "reserve", **CALL}])
 
 
 def test_with_nobody_listening_the_policy_decides_at_once():

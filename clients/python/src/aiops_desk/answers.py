@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Json = Mapping[str, Any]
+Verdict = Literal["allow", "degrade", "deny"]
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -56,7 +57,7 @@ class Decision:
     `reservation_id`. `desk_degraded`: some figures are older than they should be.
     """
 
-    decision: Literal["allow", "degrade", "deny"]
+    decision: Verdict
     mode: str
     provider: str | None
     model: str | None
@@ -117,6 +118,8 @@ class Sent:
 
 def decision(told: Json) -> Decision:
     """Raises KeyError, TypeError or ValueError where it is none."""
+    if told["decision"] not in get_args(Verdict):
+        raise ValueError(f"decision is {told['decision']!r}")
     return Decision(
         decision=told["decision"],
         mode=told["mode"],

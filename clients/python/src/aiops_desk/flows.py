@@ -128,8 +128,9 @@ class Flows:
 
     def _one(self, asked: Mapping[str, Any], told: Any) -> Decision | Closed | DeskError:
         """The answer to one request of a batch."""
-        if told.get("status") != 200:
-            return problem(told.get("status", 500), told)
+        status = told.get("status") if isinstance(told, dict) else None
+        if status != 200:
+            return problem(status if isinstance(status, int) else 500, told)
         if asked["op"] in _CLOSING:
             return _parsed(answers.closed, told)
         decided = _parsed(answers.decision, told)

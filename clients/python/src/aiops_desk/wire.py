@@ -137,15 +137,19 @@ def read(heard: Heard | Lost | None) -> Any:
 
 def problem(status: int, told: Any, retry_after: float | None = None) -> DeskError:
     """The exception for an answer that is none of the good ones."""
-    told = told if isinstance(told, dict) else {}
-    error = told.get("error") if isinstance(told.get("error"), dict) else None
+    error = _part(told, "error")
+    message = str(error.get("message", f"The desk answered {status}, and nothing that can be read."))
     if status == 429 or status >= 500 or status in (200, 202):
-        message = error["message"] if error else f"The desk answered {status}, and nothing that can be read."
-        fallback = (told.get("fallback") or {}).get("decision")
-        return DeskUnavailable(message, retry_after=retry_after, told=fallback)
-    if error is None:
+        return DeskUnavailable(message, retry_after=retry_after, told=_part(told, "fallback").get("decision"))
+    if "code" not in error:
         return RequestRefused(status, "not_a_desk", "This is not the answer of a desk.", fix="Check base_url.")
-    return RequestRefused(status, error["code"], error["message"], error.get("field"), error.get("fix") or "")
+    return RequestRefused(status, error["code"], message, error.get("field"), error.get("fix") or "")
+
+
+def _part(told: Any, name: str) -> dict[str, Any]:
+    """An object within an answer, empty where there is none: a proxy may answer anything."""
+    part = told.get(name) if isinstance(told, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 def _plain(value: Any) -> str:
