@@ -3,7 +3,7 @@
 from django.urls import path
 
 from budgets.api.focus import FocusView
-from budgets.views import attribution, attribution_rules, focus, report_people, reports
+from budgets.views import attribution, attribution_rules, backlog, focus, report_people, reports
 
 urlpatterns = [
     path("attribution/", attribution.attribution, name="attribution"),
@@ -24,4 +24,10 @@ urlpatterns = [
     path("reports/recipients/<int:pk>/remove/", report_people.recipient_remove, name="recipient-remove"),
     path("reports/commitments/", report_people.commitment_add, name="commitment-add"),
     path("reports/commitments/<int:pk>/done/", report_people.commitment_done, name="commitment-done"),
+    path("backlog/", backlog.backlog_list, name="backlog-list"),
+    path("backlog/add/", backlog.backlog_add, name="backlog-add"),
+    path("backlog/csv/", backlog.backlog_csv, name="backlog-csv"),
+    path("backlog/accept/", backlog.backlog_accept, name="backlog-accept"),
+    path("backlog/<int:pk>/", backlog.backlog_edit, name="backlog-edit"),
+    path("backlog/<int:pk>/remove/", backlog.backlog_remove, name="backlog-remove"),
 ]

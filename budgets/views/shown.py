@@ -35,5 +35,10 @@ def tabs(current: str, waiting: int) -> list[tuple[str, str, bool]]:
 
 def report_tabs(current: str) -> list[tuple[str, str, bool]]:
     """The pages around who pays for what."""
-    names = (("Weekly reports", "report-list"), ("Showback", "attribution"), ("Attribution rules", "attribution-rules"))
+    names = (
+        ("Weekly reports", "report-list"),
+        ("Showback", "attribution"),
+        ("Attribution rules", "attribution-rules"),
+        ("Backlog", "backlog-list"),
+    )
     return [(label, reverse(name), name == current) for label, name in names]
