@@ -10,6 +10,8 @@ from usage.metrics import MetricQuery, Row, query
 from usage.pricing import book
 
 DAYS = 30
+# Calls without usage that may be left out, as a share of the others.
+FEW = 0.05
 _METRICS = (
     "calls",
     "input_tokens",
@@ -39,10 +41,14 @@ def suggested(teams: Collection[Team], now: datetime) -> list[Suggestion]:
 
 
 def _slice(row: Row, ids: dict[str, int], now: datetime) -> Slice | None:
-    """The figures of a row; None where a cost is unknown or nothing was called: there is nothing to reckon with."""
+    """The figures of a row; None where there is nothing to reckon with: no calls, no price, or too many without usage.
+
+    Calls that reported no usage have no tokens either, so a few of them are simply left out.
+    """
     slug, feature, provider, model = row.key
     values = row.values
-    if not values["calls"] or not values["cost_usd"] or values["unpriced_calls"] or values["unmetered_calls"]:
+    calls = values["calls"] - values["unmetered_calls"]
+    if calls <= 0 or not values["cost_usd"] or values["unpriced_calls"] or values["unmetered_calls"] > FEW * calls:
         return None
     rate = book.current().rate(ids[slug], provider, model, "", "", now)
     if rate is None:
@@ -52,7 +58,7 @@ def _slice(row: Row, ids: dict[str, int], now: datetime) -> Slice | None:
         feature=feature,
         provider=provider,
         model=model,
-        calls=values["calls"],
+        calls=calls,
         input=values["input_tokens"],
         cached=values["cached_input_tokens"],
         context=values["context_tokens"],
