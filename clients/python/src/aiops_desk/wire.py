@@ -23,7 +23,7 @@ from aiops_desk.errors import DeskError, DeskUnavailable, RequestRefused
 
 T = TypeVar("T")
 GUARD, EVENTS = "/api/v1/guard/", "/api/v1/events"
-# Few connections: what httpx's pool does for each request grows with the square of them, 0.1 s of processor time at 200.
+# Few connections: what httpx's pool does for each request grows with their square, 0.1 s of processor time at 200.
 # They expire before the 75 s after which the desk's web server hangs up, so that a pooled one is seldom dead.
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=60)
 # The connection broke under way: the request may have been done or not. What cannot connect is not worth a second try.
