@@ -65,7 +65,7 @@ class Load:
 
 def measure_guard(desk: BenchDesk, calls: int, rounds: int) -> list[Row]:
     """Alternating rounds of reservations over HTTP and of the bare statement; then the overspend check."""
-    ours, bare, seconds = Rounds(), Rounds(), 0.0
+    ours, bare, bare_cpu, seconds = Rounds(), Rounds(), Rounds(), 0.0
     latencies: list[float] = []
     cpu: dict[str, float] = {}
     key = hot_budget(desk, "guard-hot", Decimal(1_000_000))
@@ -82,9 +82,13 @@ def measure_guard(desk: BenchDesk, calls: int, rounds: int) -> list[Row]:
             latencies += load.latencies
             seconds += load.seconds
             cpu = {name: cpu.get(name, 0.0) + used[name] for name in used}
-            with desk.paused_workers():
-                bare.add(pgbench_rate(desk, Path(script.name), CLIENTS, max(2.0, load.seconds)))
-    return [_row(ours, bare, latencies, cpu, seconds, calls * rounds), overspend_row(desk)]
+            length = max(2.0, load.seconds)
+            with desk.paused_workers(), cpu_used(desk) as used:
+                bare.add(pgbench_rate(desk, Path(script.name), CLIENTS, length))
+            bare_cpu.add(used["Postgres"] / (bare.values[-1] * length) * 1e3)
+    row = _row(ours, bare, latencies, cpu, seconds, calls * rounds)
+    row.notes.append(f"The bare statement: PostgreSQL {bare_cpu.median:.2f}.")
+    return [row, overspend_row(desk)]
 
 
 def hot_budget(desk: BenchDesk, team: str, limit: Decimal) -> str:
