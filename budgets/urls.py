@@ -36,8 +36,8 @@ urlpatterns = [
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
     path("api/v1/forecast", ForecastView.as_view(), name="api-forecast"),
     path("guard/", guard.guard_list, name="guard-list"),
-    path("guard/limits/", guard.limit_list, name="limit-list"),
-    path("guard/limits/add/", guard.limit_add, name="limit-add"),
-    path("guard/limits/<int:pk>/end/", guard.limit_end, name="limit-end"),
+    path("guard/limits/", guard.limit_list, name="rate-limit-list"),
+    path("guard/limits/add/", guard.limit_add, name="rate-limit-add"),
+    path("guard/limits/<int:pk>/end/", guard.limit_end, name="rate-limit-end"),
     path("", include("budgets.report_urls")),
 ]

@@ -50,6 +50,10 @@ def test_a_wrong_parameter_is_named(client, support_key, query, field):
     assert answer.status_code == 400 and answer.json()["error"]["field"] == field
 
 
+def test_budget_0_is_no_budget_rather_than_all_of_them(client, support_key):
+    assert client.get("/api/v1/forecast?budget=0", headers=bearer(support_key)).status_code == 404
+
+
 def test_another_teams_budget_is_404(client, cast, support_key):
     used_for(5, cast.search)
     budget = make(cast, name="Theirs", team="search")

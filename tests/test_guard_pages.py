@@ -77,38 +77,38 @@ def test_the_page_asks_as_often_however_many_reservations(client, cast, django_a
 def test_an_operator_adds_a_limit_and_the_guard_follows(client, cast, support_key):
     client.force_login(cast.olu)
     sent = {"name": "front door", "team": cast.support.pk, "requests_per_minute": "1", "feature": "answers"}
-    assert client.post(reverse("limit-add"), sent).status_code == 302
+    assert client.post(reverse("rate-limit-add"), sent).status_code == 302
     assert [reserve(client, support_key, feature="answers")["decision"] for _ in range(2)] == ["allow", "deny"]
-    assert "front door" in page(client, cast.vera, "limit-list")
+    assert "front door" in page(client, cast.vera, "rate-limit-list")
     assert AuditEntry.objects.filter(action="rate_limit.added").count() == 1
 
 
 def test_a_limit_that_limits_nothing_is_refused(client, cast):
     client.force_login(cast.olu)
-    answered = client.post(reverse("limit-add"), {"name": "nothing", "team": cast.support.pk})
+    answered = client.post(reverse("rate-limit-add"), {"name": "nothing", "team": cast.support.pk})
     assert answered.status_code == 200 and "Give at least one limit" in answered.content.decode()
 
 
 def test_a_limit_of_zero_is_refused(client, cast):
     client.force_login(cast.olu)
-    answered = client.post(reverse("limit-add"), {"name": "zero", "team": cast.support.pk, "concurrency": "0"})
+    answered = client.post(reverse("rate-limit-add"), {"name": "zero", "team": cast.support.pk, "concurrency": "0"})
     assert "at least 1" in answered.content.decode() and not RateLimit.objects.exists()
 
 
 def test_a_name_is_given_once(client, cast):
     client.force_login(cast.olu)
     sent = {"name": "front door", "team": cast.support.pk, "concurrency": "5"}
-    client.post(reverse("limit-add"), sent)
-    assert "of this name" in client.post(reverse("limit-add"), sent).content.decode()
+    client.post(reverse("rate-limit-add"), sent)
+    assert "of this name" in client.post(reverse("rate-limit-add"), sent).content.decode()
 
 
 def test_ending_a_limit_needs_a_reason_and_lets_calls_through(client, cast, support_key):
     limit = RateLimit.objects.create(team=cast.support, name="front door", requests_per_minute=1)
     reserve(client, support_key)
     client.force_login(cast.olu)
-    client.post(reverse("limit-end", args=[limit.pk]), {"reason": " "})
+    client.post(reverse("rate-limit-end", args=[limit.pk]), {"reason": " "})
     assert reserve(client, support_key)["decision"] == "deny"
-    client.post(reverse("limit-end", args=[limit.pk]), {"reason": "launch is over"})
+    client.post(reverse("rate-limit-end", args=[limit.pk]), {"reason": "launch is over"})
     assert reserve(client, support_key)["decision"] == "allow"
     assert AuditEntry.objects.get(action="rate_limit.ended").reason == "launch is over"
 
@@ -117,12 +117,12 @@ def test_ending_a_limit_needs_a_reason_and_lets_calls_through(client, cast, supp
 def test_only_those_who_may_set_controls_end_limits(client, cast, who, status):
     limit = RateLimit.objects.create(team=cast.support, name="front door", requests_per_minute=1)
     client.force_login(getattr(cast, who))
-    assert client.post(reverse("limit-end", args=[limit.pk]), {"reason": "x"}).status_code == status
+    assert client.post(reverse("rate-limit-end", args=[limit.pk]), {"reason": "x"}).status_code == status
 
 
 def test_an_operator_of_one_team_cannot_limit_all_of_them(client, cast):
     client.force_login(cast.olu)
-    answered = client.post(reverse("limit-add"), {"name": "all", "team": "", "concurrency": "5"})
+    answered = client.post(reverse("rate-limit-add"), {"name": "all", "team": "", "concurrency": "5"})
     assert answered.status_code == 200 and not RateLimit.objects.exists()
 
 

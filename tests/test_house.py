@@ -111,6 +111,20 @@ def ours(entry) -> bool:
     return module.split(".")[0] in ROOMS and ".api" not in module and "health" not in module
 
 
+def test_no_two_addresses_share_a_name():
+    named: dict[str, list[str]] = {}
+
+    def collect(patterns, prefix: str) -> None:
+        for entry in patterns:
+            if hasattr(entry, "url_patterns"):
+                collect(entry.url_patterns, prefix + str(entry.pattern))
+            elif entry.name and entry.callback.__module__.split(".")[0] in ROOMS:
+                named.setdefault(entry.name, []).append(prefix + str(entry.pattern))
+
+    collect(get_resolver().url_patterns, "")
+    assert {name: found for name, found in named.items() if len(found) > 1} == {}
+
+
 # Reached by POST only, or answering with a file or a redirect.
 NOT_A_PAGE = {"reconcile-start"}
 

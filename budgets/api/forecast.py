@@ -111,12 +111,12 @@ class ForecastView(APIView):
     def get(self, request: Request) -> Response:
         team, wanted = key_of(request).team, _wanted(request)
         of_team = Q(budget__team=team, budget__is_active=True)
-        chosen = of_team & Q(budget=wanted) if wanted else of_team | Q(budget=None, team=team)
+        chosen = of_team & Q(budget=wanted) if wanted is not None else of_team | Q(budget=None, team=team)
         found = Forecast.objects.filter(chosen, period_end__gt=timezone.now()).select_related("budget")
-        if wanted and not found:
+        if wanted is not None and not found:
             raise ApiProblem(404, "not_found", "The team has no budget of that id with a forecast.", field="budget")
         named = sorted(((one, one.budget.name if one.budget else team.name) for one in found), key=_order)
-        return Response([shown(one, name, days=bool(wanted)) for one, name in named])
+        return Response([shown(one, name, days=wanted is not None) for one, name in named])
 
 
 def _order(named: tuple[Forecast, str]) -> tuple[bool, str]:

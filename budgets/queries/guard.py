@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Team
 from budgets.models import Budget, GuardCount, Hold, RateLimit
@@ -80,8 +80,8 @@ def open_holds(teams: Iterable[Team], now: datetime) -> QuerySet[Hold]:
 def overruns(teams: Iterable[Team], now: datetime) -> list[Hold]:
     """Of the newest reservations those that cost most beyond their estimate, largest first."""
     newest = Hold.objects.filter(team__in=list(teams), created_at__gt=now - LATELY).order_by("-created_at")[:LOOKED_AT]
-    over = [one for one in newest if one.overrun_usd]
-    return sorted(over, key=lambda one: one.overrun_usd, reverse=True)[:LARGEST]
+    over = Hold.objects.filter(pk__in=newest.values("pk"), cost_usd__gt=F("estimate_usd"))
+    return list(over.order_by(F("estimate_usd") - F("cost_usd"))[:LARGEST])
 
 
 _RECENT = """

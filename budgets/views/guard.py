@@ -27,7 +27,7 @@ CURL = """curl -X POST {url} \\
 
 
 def tabs(current: str) -> list[tuple[str, str, bool]]:
-    names = (("Guard", "guard-list"), ("Rate limits", "limit-list"))
+    names = (("Guard", "guard-list"), ("Rate limits", "rate-limit-list"))
     return [(label, reverse(name), name == current) for label, name in names]
 
 
@@ -98,7 +98,7 @@ def limit_list(request: HttpRequest) -> HttpResponse:
         request,
         "budgets/limits.html",
         {
-            "tabs": tabs("limit-list"),
+            "tabs": tabs("rate-limit-list"),
             "limits": limits,
             "may_set": can_anywhere(user, "control.set"),
         },
@@ -120,7 +120,7 @@ def limit_add(request: HttpRequest) -> HttpResponse:
             report(form, error)
         else:
             messages.success(request, f"The limit “{limit}” is in force. The guard's answers follow it from now on.")
-            return redirect("limit-list")
+            return redirect("rate-limit-list")
     return render(request, "budgets/limit_form.html", {"form": form})
 
 
@@ -137,4 +137,4 @@ def limit_end(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, " ".join(error.messages))
     else:
         messages.success(request, f"The limit “{limit}” has ended.")
-    return redirect("limit-list")
+    return redirect("rate-limit-list")
