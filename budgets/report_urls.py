@@ -3,6 +3,7 @@
 from django.urls import path
 
 from budgets.api.focus import FocusView
+from budgets.api.reports import ReportsView
 from budgets.views import attribution, attribution_rules, backlog, focus, report_people, reports
 
 urlpatterns = [
@@ -30,4 +31,5 @@ urlpatterns = [
     path("backlog/accept/", backlog.backlog_accept, name="backlog-accept"),
     path("backlog/<int:pk>/", backlog.backlog_edit, name="backlog-edit"),
     path("backlog/<int:pk>/remove/", backlog.backlog_remove, name="backlog-remove"),
+    path("api/v1/reports", ReportsView.as_view(), name="api-reports"),
 ]

@@ -174,5 +174,7 @@ def test_the_schema_describes_every_api_address(client):
         "/api/v1/metrics",
         "/api/v1/spend",
         "/api/v1/explain",
+        "/api/v1/focus",
+        "/api/v1/reports",
     ):
         assert path in body

@@ -13,7 +13,7 @@ from django.utils import timezone
 from budgets.models import Commitment, Report, ReportDelivery, ReportRecipient
 from budgets.reports import make_due, make_weekly, send_waiting
 from budgets.rules.weeks import WEEK, week_name, week_of
-from tests.cast import make_team
+from tests.cast import bearer, make_key, make_team
 from tests.running_desk import free_port
 from tests.traffic import record
 from usage.metrics import MetricQuery, query
@@ -188,3 +188,13 @@ def test_a_stranger_neither_sees_nor_makes_a_report(client, cast):
         assert client.get(reverse("report-detail", args=[report.pk])).status_code == 404
     assert client.post(reverse("report-make"), {"make-team": "support"}).status_code == 403
     assert client.post(reverse("recipient-add"), {}).status_code == 403
+
+
+def test_a_read_key_gets_the_reports_of_its_team(client, cast, traffic):
+    for team in (None, cast.support, cast.search):
+        make_weekly(team, LAST, NOW)
+    _, key = make_key(cast.support, "read")
+    (report,) = client.get("/api/v1/reports", {"week": week_name(LAST)}, headers=bearer(key)).json()["reports"]
+    assert report["facts"] == Report.objects.get(team=cast.support).facts
+    refused = client.get("/api/v1/reports", {"week": "47"}, headers=bearer(key))
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "week")
