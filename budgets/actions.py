@@ -12,6 +12,7 @@ from accounts.access import require
 from accounts.actions import Author, audit
 from accounts.models import Team, User
 from budgets.facts import WHAT_IS_COUNTED, Draft, check, facts_of, plain
+from budgets.guard.periods import catch_up
 from budgets.models import Budget, BudgetRevision, Grant, PendingChange, Threshold
 from budgets.rules.approval import Step, baseline, ending_alone, loosenings, needs_second_person
 
@@ -150,6 +151,7 @@ def revive_budget(*, author: Author, budget: Budget, base_version: int, reason: 
         if budget.is_active:
             raise ValidationError("It is in force already.")
         _set_active(budget, author, reason, active=True)
+        catch_up(budget, timezone.now())
     return Outcome(budget)
 
 

@@ -6,9 +6,11 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.actions import Author
+from budgets.actions import revive_budget
 from budgets.guard import closing, inbox, metering
 from budgets.guard.requests import Settle
-from budgets.models import BudgetPeriod, Hold
+from budgets.models import Budget, BudgetPeriod, Hold
 from tests.cast import make_key
 from tests.guard import CALL_USD, ledger, make_budget, reserve_at
 from tests.traffic import CALL as EVENT
@@ -198,3 +200,15 @@ def test_the_meter_asks_as_often_for_many_budgets_as_for_a_few(cast, django_asse
     metering.refresh(now)
     with django_assert_max_num_queries(20):
         assert metering.refresh(now) == 60
+
+
+def test_what_guarded_calls_used_while_a_budget_was_ended_counts_when_it_is_taken_up_again(cast, key, budget):
+    settle_from_events()
+    Budget.objects.update(is_active=False)
+    held = reserve_at(key, timezone.now())
+    assert held["headroom"] == []
+    record(cast.support, timezone.now(), reservation_id=held["reservation_id"])
+    settle_from_events()
+    revive_budget(author=Author(label="test"), budget=budget, base_version=1, reason="Back")
+    settle_from_events()
+    assert ledger(budget) == (EVENT_USD, 0)

@@ -27,6 +27,9 @@ INSERT INTO budgets_ratecounter (key, second, requests, tokens, in_flight)
 SELECT key, 0, array_fill(0::bigint, ARRAY[60]), array_fill(0::bigint, ARRAY[60]), 0 FROM unnest(%s::text[]) AS key
 ON CONFLICT (key) DO NOTHING
 """
+_CATCH_UP = """
+UPDATE budgets_budgetperiod SET settled = greatest(settled, %s) WHERE budget_id = %s AND starts_at = %s
+"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ def open_periods(budgets: Iterable[Budget], at: datetime, now: datetime) -> int:
         Opening(budget, *bounds[budget], answers[ask], carried.get(budget.pk, NOTHING)) for budget, ask in asks.items()
     ]
     return _insert(rows, now) if rows else 0
+
+
+def catch_up(budget: Budget, now: datetime) -> None:
+    """Book what guarded calls used while the budget was not in force, into its present period and the one before.
+
+    Nothing held or settled it then; their events say what they cost.
+    """
+    present = period_of(budget, now)
+    asks = [Ask(budget, budget.unit, *bounds) for bounds in (present, previous_period(budget, present[0]))]
+    answers = used(asks, now)
+    with connection.cursor() as cursor:
+        for ask in asks:
+            cursor.execute(_CATCH_UP, [answers[ask].guarded, budget.pk, ask.start])
 
 
 def _insert(rows: list[Opening], now: datetime) -> int:
