@@ -136,3 +136,9 @@ def test_a_stranger_gets_404_and_a_viewer_403(client, cast):
     client.force_login(cast.vera)
     assert client.get(reverse("backlog-add")).status_code == 403
     assert client.post(reverse("backlog-accept"), {"team": "support", "key": "x"}).status_code == 403
+    assert client.post(reverse("backlog-accept"), {"team": "a\0", "key": "x"}).status_code == 404
+
+
+def test_an_item_that_cannot_be_is_not_found(client, cast):
+    client.force_login(cast.fatima)
+    assert client.get(reverse("backlog-edit", args=[2**70])).status_code == 404

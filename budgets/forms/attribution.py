@@ -23,7 +23,11 @@ class RuleForm(forms.Form):
     model = _pattern("Model", "gpt-4o*")
     environment = _pattern("Environment", "staging")
     api_key = forms.ModelChoiceField(
-        ApiKey.objects.none(), label="API key", required=False, help_text="Needs its team; history as events are kept"
+        ApiKey.objects.none(),
+        label="API key",
+        empty_label="Any key",
+        required=False,
+        help_text="Needs its team; history as events are kept",
     )
     set_feature = forms.CharField(label="Set feature", required=False, max_length=100)
     set_cost_center = forms.CharField(label="Set cost centre", required=False, max_length=100)

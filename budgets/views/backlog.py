@@ -5,13 +5,13 @@ from io import StringIO
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, get_team, person_of, require, visible_teams
-from accounts.posted import author_of
+from accounts.posted import author_of, text_of
 from budgets.backlog import FACTS, accept, add_item, edit_item, facts_of, remove_item
 from budgets.forms.backlog import EditForm, ItemForm
 from budgets.models import BacklogItem
@@ -95,7 +95,7 @@ def backlog_remove(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def backlog_accept(request: HttpRequest) -> HttpResponse:
     """The suggestion of that team and key, worked out anew."""
-    team = get_team(request.user, request.POST.get("team", ""))
+    team = get_team(request.user, text_of(request, "team"))
     require(request.user, "budget.edit", team)
     found = [one for one in suggested([team], timezone.now()) if one.key == request.POST.get("key")]
     if not found:
@@ -122,8 +122,6 @@ def backlog_csv(request: HttpRequest) -> HttpResponse:
 
 def _item(request: HttpRequest, pk: int) -> BacklogItem:
     """An item that the viewer may edit; 404 where they do not see it."""
-    if pk > 2**62:
-        raise Http404
     item = get_object_or_404(of_visible(BacklogItem.objects.all(), request.user), pk=pk)
     require(request.user, "budget.edit", item.team)
     return item
