@@ -29,6 +29,9 @@ CAPABILITIES = {
     "reprice.run": Capability("re-price history", frozenset({FINANCE, ADMIN})),
     "budget.edit": Capability("edit budgets", frozenset({FINANCE, ADMIN})),
     "budget.approve": Capability("approve large budget changes", frozenset({APPROVER, FINANCE, ADMIN})),
+    "anomaly.decide": Capability(
+        "call anomalies expected or dismiss them", frozenset({OPERATOR, MAINTAINER, APPROVER, FINANCE, ADMIN})
+    ),
     "control.set": Capability("set modes, switches and limits", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "api_key.manage": Capability("make and revoke API keys", frozenset({MAINTAINER, ADMIN})),
     "team.manage": Capability("create and edit teams", frozenset({ADMIN})),

@@ -41,6 +41,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Money",
         (
             Entry("Spend", "spend", "coins", phone=True),
+            Entry("Anomalies", "anomaly-list", "pulse"),
             Entry("Budgets", "budget-list", "wallet"),
             Entry("Guard", "guard-list", "gate"),
             Entry("Reports", "report-list", "report", also=("/attribution/", "/backlog/")),

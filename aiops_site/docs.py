@@ -19,6 +19,7 @@ FOLDER = Path(settings.BASE_DIR) / "docs"
 GUIDES = (
     "api",
     "explain",
+    "anomalies",
     "prices",
     "budgets",
     "guard",

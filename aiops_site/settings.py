@@ -167,6 +167,7 @@ CELERY_BEAT_SCHEDULE = {
     "measure answers": every("budgets.tasks.guard.measure_answers", 600),
     "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),
     "weekly cost reports": {"task": "budgets.tasks.reports.weekly_reports", "schedule": crontab(minute=10)},
+    "find anomalies": every("budgets.tasks.anomalies.find_anomalies", 60),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 
@@ -274,6 +275,8 @@ INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", 32 * 1024 * 1024)
 INGEST_MAX_EVENTS = env.int("INGEST_MAX_EVENTS", 10_000)
 # Combinations of dimension values a team may have; beyond it, rarer dimensions are folded into "(overflow)".
 SERIES_LIMIT = env.int("SERIES_LIMIT", 20_000)
+# An hour whose figures are off by less money than this, or by less than 1 % of the team's usual cost, is no anomaly.
+ANOMALY_LEAST_USD = env.str("ANOMALY_LEAST_USD", "0.05")
 
 # --- API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -2,9 +2,10 @@
 
 from django.urls import include, path
 
+from budgets.api.anomalies import AnomaliesView
 from budgets.api.budgets import BudgetsView
 from budgets.api.forecast import ForecastView
-from budgets.views import budgets, changes, forecasts, guard, planned, tables
+from budgets.views import anomalies, budgets, changes, forecasts, guard, planned, tables
 
 urlpatterns = [
     # Pages
@@ -32,7 +33,12 @@ urlpatterns = [
     path("budgets/<int:pk>/end/", changes.budget_end, name="budget-end"),
     path("budgets/<int:pk>/grants/", changes.grant_add, name="budget-grant-add"),
     path("budgets/<int:pk>/grants/<int:grant_id>/revoke/", changes.grant_revoke, name="budget-grant-revoke"),
+    path("spend/anomalies/", anomalies.anomaly_list, name="anomaly-list"),
+    path("spend/anomalies/<int:pk>/", anomalies.anomaly_detail, name="anomaly-detail"),
+    path("spend/anomalies/<int:pk>/decide/", anomalies.anomaly_decide, name="anomaly-decide"),
+    path("spend/anomalies/<int:pk>/reopen/", anomalies.anomaly_reopen, name="anomaly-reopen"),
     # API
+    path("api/v1/anomalies", AnomaliesView.as_view(), name="api-anomalies"),
     path("api/v1/budgets", BudgetsView.as_view(), name="api-budgets"),
     path("api/v1/forecast", ForecastView.as_view(), name="api-forecast"),
     path("guard/", guard.guard_list, name="guard-list"),

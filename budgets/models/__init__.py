@@ -1,3 +1,4 @@
+from budgets.models.anomalies import Anomaly, AnomalyWatch
 from budgets.models.attribution import SharedCost
 from budgets.models.backlog import BacklogItem
 from budgets.models.budgets import Budget, BudgetRevision, Grant, PendingChange, Threshold
@@ -6,6 +7,8 @@ from budgets.models.guard import BudgetPeriod, GuardCount, GuardVersion, Hold, O
 from budgets.models.reports import Commitment, Report, ReportDelivery, ReportRecipient
 
 __all__ = [
+    "Anomaly",
+    "AnomalyWatch",
     "BacklogItem",
     "Budget",
     "BudgetPeriod",

@@ -1,4 +1,4 @@
-"""A streaming anomaly detector of one metric series: every point gets a score, an expected band and a flag.
+"""A streaming anomaly detector of one metric series: every point gets a score and a flag.
 
 A point is as anomalous as it is *new* (`budgets.rules.novelty`): its value, the shape of the last points, or its value
 at that time of day is further from everything seen than nearly all points were. That is the idea of nearest-neighbour
@@ -9,13 +9,11 @@ raises the bar, and the flags are forgotten over weeks. No labels, no look-ahead
 """
 
 import math
-import zlib
 from dataclasses import dataclass, field
+from statistics import median
 
-import msgspec
 import numpy as np
 
-from budgets.rules.band import Band, BandModel
 from budgets.rules.novelty import Sketch, Values, nearest_in_phase, nearest_shape, nearest_value
 
 DAY = 86_400.0  # seconds
@@ -55,7 +53,6 @@ class Verdict:
     score: float
     bar: float
     flag: bool
-    band: Band | None
 
     @property
     def strange(self) -> bool:
@@ -92,7 +89,6 @@ class Detector:
     settings: Settings = DEFAULT
     history: Values = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     sketches: dict[str, Sketch] = field(default_factory=dict)
-    band: BandModel = field(default_factory=BandModel)
     gate: Gate = field(default_factory=Gate)
     last_at: float | None = None
     steps: list[float] = field(default_factory=list)  # seconds between the first points, until the step is known
@@ -106,33 +102,29 @@ class Detector:
 
     @property
     def day(self) -> int:
-        """Points of a day; 0 until the step is known or where a day is not a number of points."""
+        """Points of a day; 0 until the step is known or where there is none."""
         if len(self.steps) < self.STEPS:
             return 0
-        step = float(np.median(self.steps))
+        step = median(self.steps)
         return round(DAY / step) if step > 0 else 0
 
-    def dump(self) -> bytes:
-        """The whole state in a few kB: a series goes on after a restart as if nothing had happened."""
-        state = {
+    def state(self) -> dict:
+        """All that `restored` needs, as plain types: a series goes on after a restart as if nothing had happened."""
+        return {
             "history": self.history.astype("<f4").tobytes(),
             "sketches": {name: sketch.state() for name, sketch in self.sketches.items()},
-            "band": self.band.state(),
             "gate": (self.gate.load, self.gate.last),
             "last_at": self.last_at,
             "steps": self.steps,
         }
-        return zlib.compress(msgspec.msgpack.encode(state))
 
     @classmethod
-    def load(cls, dumped: bytes, settings: Settings = DEFAULT) -> "Detector":
-        """The detector that `dump` wrote."""
-        state = msgspec.msgpack.decode(zlib.decompress(dumped))
+    def restored(cls, state: dict, settings: Settings = DEFAULT) -> "Detector":
+        """The detector that `state` describes."""
         return cls(
             settings,
             np.frombuffer(state["history"], dtype="<f4").astype(np.float32),
             {name: Sketch.restored(2 * settings.memory, sketch) for name, sketch in state["sketches"].items()},
-            BandModel.restored(state["band"]),
             Gate(settings, *state["gate"]),
             state["last_at"],
             state["steps"],
@@ -140,13 +132,12 @@ class Detector:
 
     def judge(self, at: float, value: float | None) -> Verdict:
         """The verdict on a point (`at` in seconds, later than the last) without learning it."""
-        return self._verdict(at, self._distances(value), self.band.expect(self.history, self.day))
+        return self._verdict(at, self._distances(value))
 
     def update(self, at: float, value: float | None) -> Verdict:
         """The verdict on the next point, which is then part of the past."""
         distances = self._distances(value)
-        expected = self.band.expect(self.history, self.day)
-        verdict = self._verdict(at, distances, expected)
+        verdict = self._verdict(at, distances)
         self._learn(at, value, distances)
         if verdict.flag:
             self.gate.fire(at)
@@ -162,10 +153,10 @@ class Detector:
             "phase": nearest_in_phase(past, value, self.day, chosen.days),
         }
 
-    def _verdict(self, at: float, distances: dict[str, float | None], band: Band | None) -> Verdict:
+    def _verdict(self, at: float, distances: dict[str, float | None]) -> Verdict:
         score = max((self._novelty(name, distance) for name, distance in distances.items()), default=0.0)
         bar = self.gate.bar(at)
-        return Verdict(score, bar, score >= bar and self.gate.rested(at), band)
+        return Verdict(score, bar, score >= bar and self.gate.rested(at))
 
     def _novelty(self, name: str, distance: float | None) -> float:
         sketch, channel = self.sketches[name], getattr(self.settings, f"{name}_channel")
@@ -179,7 +170,6 @@ class Detector:
         for name, distance in distances.items():
             if distance is not None:
                 self.sketches[name].add(distance)
-        self.band.learn(self.history, self.day, value)
         known = math.nan if value is None else value
         self.history = np.append(self.history[-self.settings.memory + 1 :], np.float32(known))
         self.last_at = at

@@ -1,5 +1,5 @@
 """Celery finds the tasks here: it imports `budgets.tasks`, which imports each file of them."""
 
-from budgets.tasks import automation, forecasts, guard, reports
+from budgets.tasks import anomalies, automation, forecasts, guard, reports
 
-__all__ = ["automation", "forecasts", "guard", "reports"]
+__all__ = ["anomalies", "automation", "forecasts", "guard", "reports"]
