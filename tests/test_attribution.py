@@ -1,10 +1,12 @@
 """Rules of attribution: new calls and history follow, ending one puts back what was sent, the roll-ups stay exact."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
 from accounts.actions import Author
@@ -198,3 +200,23 @@ def test_a_rule_that_means_nothing_is_refused(cast, fields, field):
         add_rule(author=AUTHOR, rule=rule(None, **fields))
     assert field in refused.value.message_dict
     assert AttributionRule.objects.count() == 0
+
+
+def test_a_series_made_while_a_rule_is_added_gets_it(cast):
+    """Eight senders make new series all the time while rules come: none of them is left without its rule."""
+
+    def send(worker: int) -> None:
+        for number in range(15):
+            record(cast.support, YESTERDAY, 1, feature=None, service=f"s{worker}-{number}", tenant="acme")
+        connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        senders = [pool.submit(send, worker) for worker in range(8)]
+        add_rule(author=AUTHOR, rule=rule(cast.support, service="s*", set_feature="found"))
+        add_rule(author=AUTHOR, rule=rule(None, model="*", set_cost_center="CC-1"))
+        for sender in senders:
+            sender.result()
+    drain()
+    assert spend("feature", "cost_center") == {("found", "CC-1"): 120}
+    assert spend("feature", "tenant") == {("found", "acme"): 120}
+    assert differences() == []
