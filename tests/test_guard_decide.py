@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.actions import Author
@@ -347,3 +348,14 @@ def test_a_throttle_slows_its_queue_class_only(client, cast, support_key):
 def test_a_throttle_of_zero_stops_its_queue_class(client, cast, support_key):
     control("throttle", queue_class="backfill", requests_per_minute=0)
     assert reserve(client, support_key, queue_class="backfill")["reason"]["code"] == "requests_per_minute"
+
+
+def test_a_budget_that_is_deleted_before_its_period_opens_is_forgotten(cast):
+    key, _ = make_key(cast.support)
+    now = timezone.now()
+    budget = make_budget(None, "1", period="hour")
+    assert reserve_at(key, now)["headroom"] != []
+    budget.delete()
+    connection.check_constraints()
+    assert reserve_at(key, now + timedelta(hours=1))["headroom"] == []
+    connection.check_constraints()

@@ -44,8 +44,9 @@ def decide(key: ApiKey, request: Reserve, *, check: bool, at: datetime | None = 
     again = digest is not None
     for _ in range(ATTEMPTS):
         plan = make_plan(snapshot.current(), key, request, at or timezone.now())
-        if plan.unopened:
-            _open(plan, at)
+        if plan.unopened:  # or the budget is not there any more
+            if snapshot.load() is plan.snapshot:
+                _open(plan, at)
             continue
         try:
             told = statement.decide(check=check, hold=hold, again=again, rest=parameters(plan, key, digest, at))
