@@ -20,6 +20,7 @@ INSERT INTO budgets_budgetperiod (budget_id, starts_at, ends_at, reserved, settl
 SELECT budget, starts_at, ends_at, 0, settled, metered, %s, unknown, carried
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::integer[],
     %s::numeric[]) AS p (budget, starts_at, ends_at, settled, metered, unknown, carried)
+WHERE EXISTS (SELECT FROM budgets_budget b WHERE b.id = p.budget)
 ON CONFLICT (budget_id, starts_at) DO NOTHING
 """
 _COUNTERS = """
