@@ -19,5 +19,6 @@ def measured(value: Any, unit: str) -> str:
 @register.filter
 def expected_range(one: Anomaly) -> str:
     """The band of the hour furthest off: $0.007 to $0.015, 2.1k to 3.9k tokens."""
-    low = formats.money(one.low) if one.unit.startswith("USD") else formats.compact(one.low)
-    return f"{low} to {measured(one.high, one.unit)}"
+    if one.unit.startswith("USD"):
+        return f"{formats.money(one.low)} to {measured(one.high, one.unit)}"
+    return f"{formats.compact(round(one.low, 1))} to {measured(round(one.high, 1), one.unit)}"
