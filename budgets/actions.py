@@ -58,13 +58,17 @@ def approval_needed(budget: Budget, draft: Draft, now: datetime) -> list[str]:
     """Why a second person must agree to the change; sentences, empty where one person may make it."""
     before, after = facts_of(budget), draft.facts
     why = loosenings(before, after, WHAT_IS_COUNTED)
-    same = [revision for revision in budget.revisions.order_by("version") if _counts_as(revision.facts, after)]
-    if same:
-        base = baseline([_step(revision) for revision in same], now)
-        if needs_second_person(base, draft.limit, budget.approval_share):
-            share = plain(budget.approval_share * 100)
-            why.append(f"The limit would be more than {share} % above {plain(base)}, what it was or was approved as.")
+    base = _base(budget, after, now)
+    if base is not None and needs_second_person(base, draft.limit, budget.approval_share):
+        share = plain(budget.approval_share * 100)
+        why.append(f"The limit would be more than {share} % above {plain(base)}, what it was or was approved as.")
     return why
+
+
+def _base(budget: Budget, facts: dict, now: datetime) -> Decimal | None:
+    """The limit that increases are measured from; None where the budget never counted what `facts` count."""
+    same = [revision for revision in budget.revisions.order_by("version") if _counts_as(revision.facts, facts)]
+    return baseline([_step(revision) for revision in same], now) if same else None
 
 
 def _counts_as(one: dict, other: dict) -> bool:
@@ -182,8 +186,9 @@ def give_grant(
     with transaction.atomic():
         budget = _locked(budget, None)
         given = budget.grants.filter(revoked_at=None, expires_at__gt=timezone.now()).values_list("amount", flat=True)
-        if needs_second_person(budget.limit, budget.limit + sum(given) + amount, budget.approval_share):
-            why = f"Grants of more than {plain(budget.approval_share * 100)} % of the limit need a second person."
+        base = _base(budget, facts_of(budget), timezone.now()) or budget.limit
+        if needs_second_person(base, budget.limit + sum(given) + amount, budget.approval_share):
+            why = f"With this grant it is more than {plain(budget.approval_share * 100)} % above {plain(base)}."
             return Outcome(budget, _wait(budget, {"grant": facts}, author, reason), (why,))
         _grant(budget, facts, author.user, author, reason)
     return Outcome(budget)

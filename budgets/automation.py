@@ -4,11 +4,13 @@ It compares what is stored with what should be, so it may run twice, late or not
 came: a budget crossed by late events is crossed. Hard limits do not need it; the guard holds them by itself.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
 
 from accounts.actions import Author
@@ -21,6 +23,8 @@ from incidents.actions import raise_alert, resolve_alert
 from incidents.controls import What, Where, end_control, in_force, set_control
 from incidents.models import Alert, Control
 from usage.models.scopes import SCOPE_FIELDS
+
+logger = logging.getLogger(__name__)
 
 DESK = Author(label="budgets")
 MODES = {"conserve": "conserve", "emergency": "emergency", "block": "blocked"}
@@ -87,10 +91,19 @@ def _due(found: Iterable[Standing], controls: set[str], alerts: set[str]) -> Ite
 
 
 # --- Alerts -----------------------------------------------------------------------------------------------------
+def _apart(act: Callable[[Due, datetime], None], one: Due, now: datetime) -> None:
+    """One budget that cannot be acted on must not keep the others from it."""
+    try:
+        with transaction.atomic():
+            act(one, now)
+    except (ValidationError, DatabaseError):
+        logger.exception("Threshold %s could not be acted on.", one.origin_key)
+
+
 def _alerts(due: list[Due], open_keys: set[str], now: datetime) -> dict[str, int]:
     wanted = {one.alert_key: one for one in due}
     for key in wanted.keys() - open_keys:
-        _raise(wanted[key], now)
+        _apart(_raise, wanted[key], now)
     over = open_keys - wanted.keys()
     for key in over:
         resolve_alert(source_kind=SOURCE, source_key=key, at=now)
@@ -131,7 +144,7 @@ def _modes(due: list[Due], current: dict[str, Control], now: datetime) -> dict[s
         end_control(author=DESK, control=control, reason=LEFT, at=now)
     begun = [one for key, one in wanted.items() if key not in kept and not _vetoed(one)]
     for one in begun:
-        _begin(one, now)
+        _apart(_begin, one, now)
     return {"modes_begun": len(begun), "modes_ended": len(over)}
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
@@ -215,3 +216,27 @@ def test_a_mode_moves_with_its_budget(cast, now):
     refresh(now)
     evaluate(now)
     assert [one.feature for one in in_force(now)] == [""]
+
+
+@pytest.mark.django_db
+def test_a_block_of_a_budget_is_lifted_by_who_may_approve_budgets_only(client, cast, now):
+    make(cast, "80:block")
+    use(cast, now, 8)
+    evaluate(now)
+    control = Control.objects.get()
+    Control.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    for person, status in ((cast.olu, 403), (cast.tara, 302)):
+        client.force_login(person)
+        assert client.post(reverse("control-end", args=[control.pk]), {"reason": "Launch"}).status_code == status
+
+
+@pytest.mark.django_db
+def test_one_budget_that_cannot_be_acted_on_does_not_stop_the_others(cast, now):
+    broken = make(cast, "80:conserve", name="Broken")
+    make(cast, "80:conserve", name="Sound", feature="answers")
+    use(cast, now, 8)
+    with connection.cursor() as cursor:
+        refusal = f"CHECK (origin_key <> 'budget:{broken.pk}:80:conserve')"
+        cursor.execute(f"ALTER TABLE incidents_control ADD CONSTRAINT refused {refusal}")
+    evaluate(now)
+    assert [one.feature for one in Control.objects.all()] == ["answers"]

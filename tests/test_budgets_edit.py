@@ -300,3 +300,8 @@ def test_a_grant_must_not_be_over_or_negative(fatima, budget):
     with pytest.raises(ValidationError) as caught:
         grant(budget, fatima, "-1", expires_at=timezone.now() - timedelta(days=1))
     assert set(caught.value.message_dict) == {"amount", "expires_at"}
+
+
+def test_an_increase_and_a_grant_do_not_add_up_to_more_than_the_share(cast, fatima, budget):
+    edited(budget, fatima, cast, limit="1150")
+    assert grant(budget, fatima, "60").pending

@@ -15,6 +15,7 @@ from accounts.posted import author_of, report, text_of
 from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
 from incidents.forms import SLICE, ControlForm, PolicyForm
 from incidents.models import Control, ModePolicy
+from incidents.models.controls import Mode
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
 
 HISTORY = 50
@@ -93,6 +94,8 @@ def _prefilled(request: HttpRequest) -> dict[str, object]:
 def control_end(request: HttpRequest, pk: int) -> HttpResponse:
     control = get_object_or_404(visible_controls(person_of(request)), pk=pk)
     require(request.user, "control.set", control.team)
+    if control.mode == Mode.BLOCKED and control.origin != Control.Origin.PERSON:
+        require(request.user, "budget.approve", control.team)  # it holds a budget, which one person may not lift
     try:
         end_control(author=author_of(request), control=control, reason=text_of(request, "reason"))
     except ValidationError as error:
