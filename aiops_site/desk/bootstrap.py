@@ -14,6 +14,7 @@ OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
+UV = "uv==0.13.8"
 
 
 def stamp(names):
@@ -49,15 +50,30 @@ def make_venv():
 
 
 def install(name):
-    """pip install -r `name` into .venv."""
+    """Install `name` into .venv: by uv, which takes a fifth of pip's time; by pip where uv cannot."""
     sys.stdout.write("Installing %s into .venv ...\n" % name)  # noqa: UP031 - an old Python must parse this
     sys.stdout.flush()
+    wanted = ["-r", os.path.join(ROOT, name)]
     pip = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    if subprocess.call(pip + ["-r", os.path.join(ROOT, name)]) != 0:  # noqa: RUF005 - see above
+    by_uv = [os.path.join(VENV, "bin", "uv"), "pip", "install", "--python", PYTHON]
+    if quietly(pip + [UV]) and quietly(by_uv + wanted):  # noqa: RUF005 - see above
+        return
+    if subprocess.call(pip + wanted) != 0:
         sys.exit(
             "pip could not install %s (see above). It needs a way to PyPI: a network, or a mirror named by\n"  # noqa: UP031
             "PIP_INDEX_URL. Nothing was started; run the same command again to go on." % name
         )
+
+
+def quietly(command):
+    """Whether a command that may fail did not; pip's own mirror holds for uv too."""
+    mirror = os.environ.get("PIP_INDEX_URL")
+    known = dict({"UV_DEFAULT_INDEX": mirror} if mirror else {}, **os.environ)
+    with open(os.devnull, "w") as nowhere:
+        try:
+            return subprocess.call(command, stdout=nowhere, stderr=nowhere, env=known) == 0
+        except OSError:
+            return False
 
 
 def same_python():
