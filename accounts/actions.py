@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
@@ -24,6 +25,11 @@ class Author:
     user: User | None = None
     label: str = ""
     request: object = None
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """The arguments of `audit` that say who."""
+        return {"actor": self.user, "request": self.request, "label": self.label}
 
 
 def audit(

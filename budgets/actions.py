@@ -291,15 +291,13 @@ def _revise(
 
 def _audit(budget: Budget, action: str, author: Author, reason: str, *, before, after) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=budget.name,
         team=budget.team,
         before=before,
         after=after,
         reason=reason,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )
 
 

@@ -25,11 +25,9 @@ def keep_cost(*, author: Author, shared: SharedCost) -> None:
 
 def _audit(author: Author, action: str, shared: SharedCost, before: dict | None, after: dict | None) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=f"{shared.get_dimension_display()} {shared.value}",
         before=before,
         after=after,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

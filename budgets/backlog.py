@@ -67,12 +67,10 @@ def remove_item(*, author: Author, item: BacklogItem) -> None:
 
 def _audit(author: Author, action: str, item: BacklogItem, before: dict | None, after: dict | None) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=item,
         team=item.team,
         before=before,
         after=after,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

@@ -53,13 +53,11 @@ def facts(limit: RateLimit) -> dict[str, Any]:
 
 def _audit(limit: RateLimit, action: str, author: Author, *, before=None, after=None, reason: str = "") -> None:
     audit(
-        actor=author.user,
         action=action,
         target=limit.name,
         team=limit.team,
         before=before,
         after=after,
         reason=reason,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

@@ -58,12 +58,10 @@ def facts_of(event: PlannedEvent) -> dict[str, str]:
 
 def _audit(action: str, event: PlannedEvent, author: Author, before, after) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=event.name,
         team=event.team,
         before=before,
         after=after,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

@@ -133,12 +133,10 @@ def finish_commitment(*, author: Author, commitment: Commitment, now: datetime) 
 
 def _audit(author: Author, action: str, target, team: Team | None, before=None, after=None) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=target,
         team=team,
         before=before,
         after=after,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

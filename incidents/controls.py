@@ -189,13 +189,11 @@ def _record(
 
 def _audit(control: Control, action: str, author: Author, reason: str, *, before, after) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=str(control),
         team=control.team,
         before=before,
         after=after,
         reason=reason,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

@@ -62,12 +62,10 @@ def _check(policy: ModePolicy) -> None:
 
 def _audit(policy: ModePolicy, action: str, author: Author, before, after) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=str(policy),
         team=policy.team,
         before=before,
         after=after,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )

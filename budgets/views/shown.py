@@ -1,4 +1,4 @@
-"""What several budget pages share: amounts in the budget's unit, tabs, the author, errors on forms."""
+"""What several budget pages share: amounts in the budget's unit, tabs, what an edit led to."""
 
 from typing import Any
 

@@ -80,13 +80,11 @@ def _locked(rule: AttributionRule) -> list[int]:
 def _carry_out(author: Author, rule: AttributionRule, teams: list[int], action: str, *, before) -> int:
     changed = sum(apply_to_all(team) for team in teams)
     audit(
-        actor=author.user,
         action=action,
         target=rule,
         team=rule.team,
         before=before,
         after=facts_of(rule) | {"series_changed": changed},
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )
     return changed

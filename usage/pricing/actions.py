@@ -233,15 +233,13 @@ def _record(price: Price, action: str, author: Author, *, before, after=_CURRENT
     """The audit row and the change marker. The marker stands where the price begins or ends to hold from now on."""
     after = facts(price) if after is _CURRENT else after
     audit(
-        actor=author.user,
         action=action,
         target=f"{price.provider or 'no provider'} {price.model}",
         team=price.team,
         before=before,
         after=after,
         reason=price.note,
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )
     ChangeMarker.objects.create(
         team=price.team,

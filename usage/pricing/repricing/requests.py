@@ -72,11 +72,9 @@ def resume_repricing(*, job: Repricing, author: Author) -> bool:
 
 def _record(job: Repricing, action: str, author: Author) -> None:
     audit(
-        actor=author.user,
         action=action,
         target=f"{job.provider or 'no provider'} {job.model}",
         team=job.team,
         after={"run": job.pk, "start": job.start.isoformat(), "end": job.end.isoformat()},
-        request=author.request,
-        label=author.label,
+        **author.signature,
     )
