@@ -180,6 +180,7 @@ def test_without_its_database_the_desk_says_which_calls_may_go_on(away_desk, awa
 def test_a_settlement_while_the_desk_is_down_is_booked_when_it_is_back(away_desk, away_key):
     budget = make_budget(away_desk, away_key, Decimal(1), "restarted")
     with asking(away_desk, away_key, timeout=5) as caller:
+        patiently(lambda: caller.check(feature="restarted", **CALL).guarded)  # the database has only just come back
         with caller.guard(feature="restarted", **CALL) as held:
             assert ledger(away_desk, budget) == (0, CALL_USD)
             away_desk.stop()
