@@ -33,6 +33,13 @@ CAPABILITIES = {
         "call anomalies expected or dismiss them", frozenset({OPERATOR, MAINTAINER, APPROVER, FINANCE, ADMIN})
     ),
     "control.set": Capability("set modes, switches and limits", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "incident.work": Capability("declare and work incidents", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "incident.private": Capability("see private incidents", frozenset({SECURITY, ADMIN})),
+    "alert.acknowledge": Capability("silence alerts", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "rule.edit": Capability("edit alert rules and SLOs", frozenset({MAINTAINER, APPROVER, ADMIN})),
+    "runbook.edit": Capability("edit runbooks", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "oncall.edit": Capability("edit on-call rotas and escalation", frozenset({MAINTAINER, APPROVER, ADMIN})),
+    "channel.manage": Capability("edit notification channels and routes", frozenset({MAINTAINER, ADMIN})),
     "api_key.manage": Capability("make and revoke API keys", frozenset({MAINTAINER, ADMIN})),
     "team.manage": Capability("create and edit teams", frozenset({ADMIN})),
     "member.manage": Capability("manage members and roles", frozenset({ADMIN})),

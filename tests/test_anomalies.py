@@ -81,7 +81,7 @@ def test_a_spike_is_found_when_its_hour_is_over(spiked, now):
 
 def test_its_alert_names_runbook_team_and_page(spiked):
     alert = Alert.objects.get(source_kind="anomaly")
-    assert (alert.team, alert.runbook, alert.severity) == (spiked.support, "cost-spike", "critical")
+    assert (alert.team, alert.runbook, alert.severity) == (spiked.support, "cost-spike#detection", "critical")
     assert alert.url == reverse("anomaly-detail", args=[spend().pk])
 
 

@@ -163,7 +163,7 @@ def test_the_default_of_everybody_is_there_once(cast):
 
 
 def test_alerts_of_another_team_are_not_listed(client, cast):
-    facts = {"severity": "warning", "route": "ticket", "runbook": "cost-spike", "at": timezone.now()}
+    facts = {"severity": "warning", "route": "ticket", "runbook": "cost-spike#detection", "at": timezone.now()}
     raise_alert(source_kind="budget", source_key="1", team=cast.support, title="Support is at 85 %", **facts)
     raise_alert(source_kind="budget", source_key="2", team=None, title="All of us are at 85 %", **facts)
     shown = {}

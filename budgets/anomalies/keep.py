@@ -16,7 +16,7 @@ from budgets.rules.episode import NEW_NORMAL, SAME, Episode, Watched
 from incidents.actions import raise_alert, resolve_alert
 from incidents.models import Alert
 
-ALERT, RUNBOOK = "anomaly", "cost-spike"
+ALERT, RUNBOOK = "anomaly", "cost-spike#detection"
 GOES_ON = NEW_NORMAL + SAME  # an anomaly that began before may still go on
 CRITICAL_TIMES = 2.0  # of the expected: a cost spike
 CRITICAL_HOURS = 20  # times what an hour must be off to matter

@@ -70,6 +70,6 @@ def _raise(budget: Budget, one: Forecast, share: Decimal, now: datetime) -> None
         title=f"{budget.name}: forecast {round((share - 1) * 100)} % over its budget",
         detail=f"Expected by {one.period_end:%Y-%m-%d}: {one.expected:.2f} {budget.unit_label} of {one.limit:.2f}",
         url=reverse("budget-forecast", args=[budget.pk]),
-        runbook=f"{reverse('guide', args=['forecast'])}#when-a-budget-is-forecast-to-be-exceeded",
+        runbook="cost-spike#containment",
         at=now,
     )

@@ -1,4 +1,26 @@
-from incidents.models.alerts import Alert
+from incidents.models.alert_rules import AlertRule, RuleState, Silence
+from incidents.models.alerts import Alert, AlertGroup
 from incidents.models.controls import Control, ControlVersion, ModePolicy
+from incidents.models.incidents import FailureMode, Incident, IncidentRole, TimelineEntry
+from incidents.models.runbooks import Runbook, RunbookSection, RunbookVersion, SectionKind
+from incidents.models.slos import Slo
 
-__all__ = ["Alert", "Control", "ControlVersion", "ModePolicy"]
+__all__ = [
+    "Alert",
+    "AlertGroup",
+    "AlertRule",
+    "Control",
+    "ControlVersion",
+    "FailureMode",
+    "Incident",
+    "IncidentRole",
+    "ModePolicy",
+    "RuleState",
+    "Runbook",
+    "RunbookSection",
+    "RunbookVersion",
+    "SectionKind",
+    "Silence",
+    "Slo",
+    "TimelineEntry",
+]

@@ -29,6 +29,17 @@ class Alert(models.Model):
     labels = models.JSONField(default=dict, blank=True)
     started_at = models.DateTimeField()
     last_raised_at = models.DateTimeField()
+    rule = models.ForeignKey(
+        "incidents.AlertRule", on_delete=models.SET_NULL, null=True, blank=True, related_name="alerts"
+    )
+    group = models.ForeignKey(
+        "incidents.AlertGroup", on_delete=models.SET_NULL, null=True, blank=True, related_name="alerts"
+    )
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    muted_by = models.CharField(max_length=200, blank=True, help_text="Why nobody is told: silence, parent, flapping")
     raised_count = models.PositiveIntegerField(default=1)
     resolved_at = models.DateTimeField(null=True, blank=True)
 
@@ -57,3 +68,32 @@ class Alert(models.Model):
     @property
     def is_firing(self) -> bool:
         return self.resolved_at is None
+
+
+class AlertGroup(models.Model):
+    """Alerts of one cause: one notification, and at most one incident. Open while one of its alerts fires."""
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    key = models.CharField(max_length=300, help_text="What its alerts have in common")
+    title = models.CharField(max_length=200)
+    severity = models.CharField(max_length=10, choices=Alert.Severity.choices)
+    route = models.CharField(max_length=10, choices=Alert.Route.choices)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    incident = models.ForeignKey(
+        "incidents.Incident", on_delete=models.SET_NULL, null=True, blank=True, related_name="alert_groups"
+    )
+
+    class Meta:
+        ordering = ["-opened_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "key"],
+                condition=Q(closed_at__isnull=True),
+                name="alert_group_open_once",
+                nulls_distinct=False,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,4 +1,4 @@
-"""Reads of the incidents room."""
+"""Reads of alerts."""
 
 from django.db.models import Q, QuerySet
 

@@ -11,9 +11,9 @@ from incidents.models import Alert
 
 _RAISE = """
 INSERT INTO incidents_alert (team_id, source_kind, source_key, severity, route, title, detail, url, runbook, labels,
-    started_at, last_raised_at, raised_count)
+    muted_by, started_at, last_raised_at, raised_count)
 VALUES (%(team)s, %(kind)s, %(key)s, %(severity)s, %(route)s, %(title)s, %(detail)s, %(url)s, %(runbook)s,
-    %(labels)s::jsonb, %(at)s, %(at)s, 1)
+    %(labels)s::jsonb, '', %(at)s, %(at)s, 1)
 ON CONFLICT (source_kind, source_key) WHERE resolved_at IS NULL DO UPDATE
 SET severity = excluded.severity, route = excluded.route, title = excluded.title, detail = excluded.detail,
     url = excluded.url, runbook = excluded.runbook, labels = excluded.labels,
