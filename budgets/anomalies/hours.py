@@ -11,7 +11,7 @@ from usage.metrics import MetricQuery, query
 Slice = tuple[str, str, str]  # team (slug), feature, model
 Hours = dict[Slice, dict[datetime, Hour]]
 
-_METRICS = ("cost_usd", "calls", "requests", "refusals", "total_tokens")
+_METRICS = ("cost_usd", "calls", "requests", "refusals", "total_tokens", "call_errors", "empty_retrievals")
 _SLICE = ("team", "feature", "model")
 USUAL = timedelta(days=7)
 
@@ -30,6 +30,8 @@ def read_hours(team_ids: Iterable[int], start: datetime, end: datetime, now: dat
                 requests=value["requests"],
                 refusals=value["refusals"],
                 tokens=value["total_tokens"],
+                failures=value["call_errors"],
+                empty_retrievals=value["empty_retrievals"],
             )
     return found
 
@@ -50,4 +52,4 @@ def usual_cost(team_ids: Iterable[int], now: datetime) -> dict[str, Decimal]:
 
 def nothing(at: datetime) -> Hour:
     """An hour in which the slice was not used."""
-    return Hour(at=at, cost=Decimal(0), calls=0, requests=0, refusals=0, tokens=0)
+    return Hour(at=at, cost=Decimal(0), calls=0, requests=0, refusals=0, tokens=0, failures=0, empty_retrievals=0)

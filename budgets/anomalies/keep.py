@@ -124,7 +124,7 @@ def _gravity(one: Anomaly) -> tuple[bool, bool, float]:
 
 
 def _raise(team: Team, one: Anomaly, now: datetime) -> None:
-    size = f"{money(one.size_usd)} more than expected so far" if one.size_usd is not None else "its size is unknown"
+    size = f"; {money(one.size_usd)} more than expected so far" if one.size_usd is not None else ""
     raise_alert(
         source_kind=ALERT,
         source_key=str(one.watch_id),
@@ -132,7 +132,7 @@ def _raise(team: Team, one: Anomaly, now: datetime) -> None:
         severity=one.severity,
         route=_ROUTES[Anomaly.Severity(one.severity)],
         title=one.title,
-        detail=f"Since {one.started_at:%Y-%m-%d %H:%M} UTC; {size}.",
+        detail=f"Since {one.started_at:%Y-%m-%d %H:%M} UTC{size}.",
         url=reverse("anomaly-detail", args=[one.pk]),
         runbook=RUNBOOK,
         labels={"feature": one.watch.feature, "model": one.watch.model, "metric": one.metric},

@@ -14,6 +14,8 @@ WATCHED_WORDS = {
     Watched.COST_PER_CALL: "Cost per call",
     Watched.REQUESTS: "Requests",
     Watched.REFUSALS: "Refusals",
+    Watched.FAILURES: "Failed calls",
+    Watched.EMPTY_RETRIEVALS: "Empty retrievals",
 }
 UNITS = {
     Watched.SPEND: "USD/h",
@@ -21,6 +23,8 @@ UNITS = {
     Watched.COST_PER_CALL: "USD",
     Watched.REQUESTS: "requests",
     Watched.REFUSALS: "refusals",
+    Watched.FAILURES: "calls",
+    Watched.EMPTY_RETRIEVALS: "retrievals",
 }
 WATCHED = [(metric.value, WATCHED_WORDS[metric]) for metric in Watched]
 

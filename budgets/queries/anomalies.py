@@ -12,13 +12,15 @@ from budgets.rules.episode import HOUR, Watched
 from usage.links import explain_url
 from usage.rules.spend import Window
 
-# What explains a metric on the page "What changed"; refusals are explained by their rate.
+# What explains a metric on the page "What changed"; refusals and empty retrievals are explained by their rate.
 _EXPLAINS = {
     Watched.SPEND: "spend",
     Watched.TOKENS_PER_CALL: "tokens_per_call",
     Watched.COST_PER_CALL: "spend",
     Watched.REQUESTS: "requests",
     Watched.REFUSALS: "refusal_rate",
+    Watched.FAILURES: "call_errors",
+    Watched.EMPTY_RETRIEVALS: "empty_retrieval_rate",
 }
 WEEK = timedelta(days=7)
 STATES = {

@@ -1,10 +1,11 @@
 """What a series was expected to do: the best of three plain forecasts, and the width nearly all points kept to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from budgets.rules.novelty import Sketch
+from budgets.rules.scatter import Scatter
 
 # Points remembered: six weeks of hours, and some.
 MEMORY = 1100
@@ -38,6 +39,7 @@ class BandModel:
     errors: dict[str, float] = field(default_factory=dict)  # mean absolute error, exponentially weighted
     size: float | None = None  # mean absolute value, exponentially weighted
     residuals: Sketch = field(default_factory=lambda: Sketch(RESIDUALS))
+    scatter: Scatter = field(default_factory=Scatter)
 
     RECENT = 1 / 50  # weight of the newest error
     SHARE = 0.97
@@ -51,8 +53,10 @@ class BandModel:
             return None
         middle = forecasts[self._best(forecasts)]
         half = self.residuals.quantile(self.SHARE) * self._scale(middle)
-        negative = any(value is not None and value < 0 for value in self.history)
-        return Band(middle - half if negative else max(0.0, middle - half), middle, middle + half)
+        low = middle - half
+        if low < 0 and not any(value is not None and value < 0 for value in self.history):
+            low = 0.0
+        return Band(low, middle, middle + half)
 
     def learn(self, value: float | None) -> None:
         """Compare what would have been said of the next point with what came, and remember it."""
@@ -72,11 +76,13 @@ class BandModel:
             "errors": self.errors,
             "size": self.size,
             "residuals": self.residuals.state(),
+            "scatter": asdict(self.scatter),
         }
 
     @classmethod
     def restored(cls, state: dict) -> "BandModel":
-        return cls(**(state | {"residuals": Sketch.restored(RESIDUALS, state["residuals"])}))
+        residuals, scatter = Sketch.restored(RESIDUALS, state["residuals"]), Scatter(**state.get("scatter", {}))
+        return cls(**(state | {"residuals": residuals, "scatter": scatter}))
 
     def _compare(self, value: float) -> None:
         forecasts = self._forecasts()
@@ -85,6 +91,7 @@ class BandModel:
             middle = forecasts[self._best(forecasts)]
             scale = self._scale(middle)
             self.residuals.add(abs(value - middle) / scale if scale else 0.0)
+            self.scatter.learn(value, value - middle)
         for name, forecast in forecasts.items():
             error, known = abs(value - forecast), self.errors.get(name)
             self.errors[name] = error if known is None else known + self.RECENT * (error - known)

@@ -22,7 +22,7 @@ SAME = timedelta(hours=16)  # what begins again this soon is the same anomaly go
 BEFORE = 24  # hours shown before an anomaly
 LEAST_CHANGE = 0.3  # of the expected value
 LEAST_CALLS = 3  # in an hour, for a figure per call to mean anything
-SIGMAS = 5.0  # a count must be further off than chance
+SIGMAS = 5.0  # a sum must be further off than chance moves it
 
 
 class Watched(StrEnum):
@@ -33,9 +33,12 @@ class Watched(StrEnum):
     COST_PER_CALL = "cost_per_call"
     REQUESTS = "requests"
     REFUSALS = "refusals"
+    FAILURES = "failures"
+    EMPTY_RETRIEVALS = "empty_retrievals"
 
 
-COUNTS = frozenset({Watched.REQUESTS, Watched.REFUSALS})
+COUNTS = frozenset({Watched.REQUESTS, Watched.REFUSALS, Watched.FAILURES, Watched.EMPTY_RETRIEVALS})
+UNPRICED = frozenset({Watched.FAILURES, Watched.EMPTY_RETRIEVALS})
 # They only grow while an hour runs, so what is too much already will not become less.
 GROWING = COUNTS | {Watched.SPEND}
 
@@ -50,14 +53,16 @@ class Hour:
     requests: int
     refusals: int
     tokens: int
+    failures: int
+    empty_retrievals: int
 
     def value(self, metric: Watched) -> float | None:
         """The metric's value; None where it is unknown or says nothing."""
         match metric:
             case Watched.SPEND:
                 return None if self.cost is None else float(self.cost)
-            case Watched.REQUESTS | Watched.REFUSALS:
-                return float(self.requests if metric == Watched.REQUESTS else self.refusals)
+            case Watched.REQUESTS | Watched.REFUSALS | Watched.FAILURES | Watched.EMPTY_RETRIEVALS:
+                return float(getattr(self, metric.value))
         if self.calls < LEAST_CALLS:
             return None
         if metric == Watched.TOKENS_PER_CALL:
@@ -68,10 +73,10 @@ class Hour:
         """USD more (or less) than expected in this hour; None where that is unknown.
 
         Spend: the difference. Figures per call and requests: their share of the hour's cost that was not expected.
-        Refusals: the cost of so many average requests.
+        Refusals: the cost of so many average requests. What fails or finds nothing costs time rather than money.
         """
         value = self.value(metric)
-        if value is None or self.cost is None or not self.calls:
+        if value is None or self.cost is None or not self.calls or metric in UNPRICED:
             return None
         if metric == Watched.SPEND:
             return self.cost - exact(expected)
@@ -221,12 +226,17 @@ class Tracker:
         off = abs(value - band.middle)
         if off < LEAST_CHANGE * abs(band.middle):
             return False
-        if self.metric in COUNTS and off < SIGMAS * (band.middle + 1) ** 0.5:
+        if self.metric in GROWING and self._chance(value, band.middle):
             return False
         impact = hour.impact(self.metric, band.middle)
         if impact is None:  # requests whose model calls are another slice, or none are left
             return self.metric in COUNTS
         return abs(impact) >= self.least_usd
+
+    def _chance(self, value: float, middle: float) -> bool:
+        """Whether a sum may be that far off without a reason; one event is the least that moves a count."""
+        least = 1.0 if self.metric in COUNTS else 0.0
+        return self.band.scatter.sigmas(value, middle, least) < SIGMAS
 
     def _begun(self, point: Point) -> Episode:
         up = point.band is None or (point.value or 0.0) > point.band.middle
