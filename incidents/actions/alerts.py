@@ -1,26 +1,62 @@
-"""Raising and resolving alerts. Nothing is sent from here."""
+"""Raising and resolving alerts, one or thousands. People are told by group, through the outbox, never from here."""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
+from accounts.actions import Author, audit
 from accounts.models import Team
-from incidents.models import Alert
+from incidents.actions.grouping import join, settle
+from incidents.actions.timeline import record
+from incidents.models import Alert, AlertRule, TimelineEntry
 
+# Who begins and ends alerts takes turns: groups and incidents of several alerts then need no order of locks.
+_TURN = "SELECT pg_advisory_xact_lock(hashtext('incidents.alerts'))"
 _RAISE = """
 INSERT INTO incidents_alert (team_id, source_kind, source_key, severity, route, title, detail, url, runbook, labels,
-    muted_by, started_at, last_raised_at, raised_count)
-VALUES (%(team)s, %(kind)s, %(key)s, %(severity)s, %(route)s, %(title)s, %(detail)s, %(url)s, %(runbook)s,
-    %(labels)s::jsonb, '', %(at)s, %(at)s, 1)
+    rule_id, muted_by, started_at, last_raised_at, raised_count)
+SELECT team_id, source_kind, source_key, severity, route, title, detail, url, runbook, labels, rule_id, '', at, at, 1
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(team_id bigint, source_kind text, source_key text, severity text,
+    route text, title text, detail text, url text, runbook text, labels jsonb, rule_id bigint, at timestamptz)
 ON CONFLICT (source_kind, source_key) WHERE resolved_at IS NULL DO UPDATE
 SET severity = excluded.severity, route = excluded.route, title = excluded.title, detail = excluded.detail,
-    url = excluded.url, runbook = excluded.runbook, labels = excluded.labels,
+    url = excluded.url, runbook = excluded.runbook, labels = excluded.labels, rule_id = excluded.rule_id,
     last_raised_at = greatest(incidents_alert.last_raised_at, excluded.last_raised_at),
     raised_count = incidents_alert.raised_count + 1
 RETURNING id
 """
+_RESOLVE = """
+UPDATE incidents_alert SET resolved_at = greatest(%(at)s, started_at)
+WHERE source_kind = %(kind)s AND source_key = ANY(%(keys)s) AND resolved_at IS NULL
+RETURNING group_id
+"""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One condition that holds: what its alert says. `rule_id`: the rule that found it or stands for its source."""
+
+    source_kind: str
+    source_key: str
+    team_id: int | None
+    severity: str
+    route: str
+    title: str
+    runbook: str
+    at: datetime
+    detail: str = ""
+    url: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    rule_id: int | None = None
+
+
+def take_turn() -> None:
+    """Wait, inside a transaction, until nobody else begins or ends alerts; held until it ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TURN)
 
 
 def raise_alert(
@@ -40,24 +76,84 @@ def raise_alert(
     """The open alert of this source: made, or brought up to date when it is there already. Safe to repeat.
 
     `severity`: info, warning, critical; `route`: page, ticket, report; `runbook`: the section to follow, required.
-    One statement, so two workers that raise the same one make one row.
+    A rule of kind budget or anomaly for this source and severity decides them instead. Two workers make one alert.
     """
-    if not runbook:
+    one = Raised(
+        source_kind,
+        source_key,
+        team.pk if team else None,
+        severity,
+        route,
+        title,
+        runbook,
+        at,
+        detail,
+        url,
+        labels or {},
+    )
+    return begin([_as_its_rule_says(one)], at)[0]
+
+
+def begin(raised: Sequence[Raised], at: datetime) -> list[Alert]:
+    """The open alerts of these conditions, in their groups; people are told of groups that became louder."""
+    if any(not one.runbook for one in raised):
         raise ValueError("An alert needs the runbook section that says what to do.")
-    values: dict[str, Any] = {"kind": source_kind, "key": source_key, "team": team.pk if team else None}
-    values |= {"severity": severity, "route": route, "title": title[:200], "detail": detail, "url": url}
-    values |= {"runbook": runbook, "at": at}
-    with connection.cursor() as cursor:
-        cursor.execute(_RAISE, values | {"labels": json.dumps(labels or {})})
-        return Alert.objects.get(pk=cursor.fetchone()[0])
+    if not raised:
+        return []
+    with transaction.atomic():
+        take_turn()
+        rows = [asdict(one) | {"title": one.title[:200], "at": one.at.isoformat()} for one in raised]
+        with connection.cursor() as cursor:
+            cursor.execute(_RAISE, {"rows": json.dumps(rows)})
+            ids = [pk for (pk,) in cursor.fetchall()]
+        settle(join(ids, at), at)
+        found = {(one.source_kind, one.source_key): one for one in Alert.objects.filter(pk__in=ids)}
+    return [found[one.source_kind, one.source_key] for one in raised]
 
 
 def resolve_alert(*, source_kind: str, source_key: str, at: datetime) -> bool:
     """End the open alert of this source, no earlier than it began; whether there was one."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE incidents_alert SET resolved_at = greatest(%s, started_at)"
-            " WHERE source_kind = %s AND source_key = %s AND resolved_at IS NULL",
-            [at, source_kind, source_key],
+    return resolve(source_kind, [source_key], at) == 1
+
+
+def resolve(source_kind: str, source_keys: Iterable[str], at: datetime) -> int:
+    """End the open alerts of these sources and the groups in which nothing fires any more; returns how many."""
+    with transaction.atomic():
+        take_turn()
+        with connection.cursor() as cursor:
+            cursor.execute(_RESOLVE, {"at": at, "kind": source_kind, "keys": list(source_keys)})
+            groups = [group for (group,) in cursor.fetchall()]
+        settle({group for group in groups if group}, at)
+    return len(groups)
+
+
+def acknowledge(*, author: Author, alerts: Sequence[Alert], at: datetime) -> int:
+    """Somebody looks after these firing alerts from now on; those acknowledged before stay as they are."""
+    with transaction.atomic():
+        mine = Alert.objects.select_for_update().filter(
+            pk__in=[one.pk for one in alerts], resolved_at=None, acknowledged_at=None
         )
-        return cursor.rowcount == 1
+        waiting = list(mine.order_by("pk"))
+        Alert.objects.filter(pk__in=[one.pk for one in waiting]).update(acknowledged_at=at, acknowledged_by=author.user)
+        for one in waiting:
+            audit(**author.signature, action="alert.acknowledge", target=one, team=one.team)
+            if one.group and one.group.incident:
+                text = f"Acknowledged: {one.title}"
+                record(one.group.incident, TimelineEntry.Kind.ALERT, text, at=at, author=author.user)
+    return len(waiting)
+
+
+def _as_its_rule_says(one: Raised) -> Raised:
+    """Severity, route and runbook of the rule that stands for what another part of the desk found, its team's first."""
+    rules = AlertRule.objects.filter(
+        kind__in=[AlertRule.Kind.BUDGET, AlertRule.Kind.ANOMALY], options__source=one.source_kind
+    ).select_related("runbook_section__runbook")
+    fitting = [
+        rule
+        for rule in rules
+        if rule.team_id in (None, one.team_id) and rule.options.get("when", one.severity) == one.severity
+    ]
+    if not fitting:
+        return one
+    rule = min(fitting, key=lambda rule: (rule.team_id is None, "when" not in rule.options, rule.pk))
+    return replace(one, severity=rule.severity, route=rule.route, runbook=rule.runbook_section.key, rule_id=rule.pk)

@@ -1,4 +1,4 @@
-from incidents.models.alert_rules import AlertRule, RuleState, Silence
+from incidents.models.alert_rules import AlertRule, QueueBeat, RuleState, RuleVersion, Silence
 from incidents.models.alerts import Alert, AlertGroup
 from incidents.models.controls import Control, ControlVersion, ModePolicy
 from incidents.models.incidents import FailureMode, Incident, IncidentRole, TimelineEntry
@@ -15,7 +15,9 @@ __all__ = [
     "Incident",
     "IncidentRole",
     "ModePolicy",
+    "QueueBeat",
     "RuleState",
+    "RuleVersion",
     "Runbook",
     "RunbookSection",
     "RunbookVersion",

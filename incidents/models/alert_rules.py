@@ -89,6 +89,24 @@ class AlertRule(models.Model):
         return self.name
 
 
+class RuleVersion(models.Model):
+    """What a rule said from one edit to the next. Rows are never changed; an edit is undone from the one before."""
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    facts = models.JSONField(help_text="Every field of the rule")
+    note = models.CharField(max_length=500, blank=True)
+    author = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["rule_id", "-number"]
+        constraints = [models.UniqueConstraint(fields=["rule", "number"], name="rule_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rule}, version {self.number}"
+
+
 class RuleState(models.Model):
     """Where one label set of a rule stands; evaluation reads and writes nothing else, so missing one is harmless."""
 
@@ -148,3 +166,13 @@ class Silence(models.Model):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class QueueBeat(models.Model):
+    """When a worker of a queue last took a task that is sent every minute: how old its queue is."""
+
+    queue = models.CharField(max_length=20, primary_key=True)
+    taken_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.queue

@@ -80,6 +80,9 @@ class AlertGroup(models.Model):
     route = models.CharField(max_length=10, choices=Alert.Route.choices)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
+    notified_severity = models.CharField(max_length=10, choices=Alert.Severity.choices, blank=True)
+    notified_route = models.CharField(max_length=10, choices=Alert.Route.choices, blank=True)
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="When people were told; empty: not told")
     incident = models.ForeignKey(
         "incidents.Incident", on_delete=models.SET_NULL, null=True, blank=True, related_name="alert_groups"
     )
