@@ -4,7 +4,7 @@ from usage.metrics.asked import DIMENSION_NAMES, MetricQuery, QueryError
 from usage.metrics.catalogue import CATALOGUE
 from usage.metrics.limits import limit_use
 from usage.metrics.metric import Metric
-from usage.metrics.query import MetricResult, Row, histograms, kept_step, query
+from usage.metrics.query import MetricResult, Row, histograms, histograms_by_step, kept_step, query
 
 __all__ = [
     "CATALOGUE",
@@ -15,6 +15,7 @@ __all__ = [
     "QueryError",
     "Row",
     "histograms",
+    "histograms_by_step",
     "kept_step",
     "limit_use",
     "query",

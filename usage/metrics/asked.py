@@ -39,6 +39,7 @@ class MetricQuery:
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
     team_ids: tuple[int, ...] | None = None
     zone: ZoneInfo = UTC_ZONE
+    excluded: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -61,7 +62,10 @@ def _check_names(q: MetricQuery) -> None:
         for name in names:
             if name not in DIMENSION_NAMES:
                 raise QueryError(field_name, f"There is no dimension {name!r}. Known: {', '.join(DIMENSION_NAMES)}.")
-    if q.by_tenant and (wide := {*q.group_by, *q.filters} - NARROW_DIMENSIONS - {"team", "tenant"}):
+    for name in q.excluded:
+        if name not in DIMENSIONS:
+            raise QueryError("excluded", f"{name!r} cannot be left out. Known: {', '.join(DIMENSIONS)}.")
+    if q.by_tenant and (wide := {*q.group_by, *q.filters, *q.excluded} - NARROW_DIMENSIONS - {"team", "tenant"}):
         raise QueryError(
             "group_by",
             f"Figures by tenant are not kept by {', '.join(sorted(wide))}. Combine tenant with "

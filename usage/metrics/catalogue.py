@@ -422,6 +422,10 @@ _METRICS = [
     _checks("cache_checks", "Answers that say whether they came from the response cache", _of("cache_known")),
     _checks("escalation_checks", "Requests that say whether they were handed over to a person", _of("escalated_known")),
     Metric("refusals", "Refusals", "count", "Refused answers", _of("refused"), better="down"),
+    Metric("policy_hits", "Policy hits", "count", "Events that hit a policy", _of("policy_hits"), better="down"),
+    Metric(
+        "valid_answers", "Valid answers", "count", "Answers that met their schema", _of("schema_valid"), better="up"
+    ),
     Metric("cited_answers", "Answers with a citation", "count", "Answers with a citation", _of("cited"), better="up"),
     Metric(
         "empty_retrievals",

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,12 @@ def read_percentiles(source: Source, wanted: dict[str, Percentile], sums: list[S
             group[name] = quantile((named or b"") + (everything or b""), value.quantile, tagged)
 
 
-def read_histograms(source: Source, value: Percentile) -> dict[tuple[str, ...], np.ndarray]:
-    """Group → values per bucket of the merged histograms, for a query without a step."""
+def read_histograms(source: Source, value: Percentile) -> dict[tuple[tuple[str, ...], datetime | None], np.ndarray]:
+    """(group, bucket of the step) → values per bucket of the merged histograms; none where nothing was counted."""
     part = (f"{value.histogram}_histogram", value.where)
     found = {}
     for record in _records(source, [part]):
-        (key, _), values = source.split(record)
+        key, values = source.split(record)
         named, everything, tagged = (sizes(side or b"") for side in _sides(source, [part], values)[part])
         if (left := named + everything - tagged).any():
             found[key] = left

@@ -133,9 +133,18 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
 
 
 def histograms(q: MetricQuery, now: datetime | None = None) -> dict[tuple[str, ...], np.ndarray]:
-    """Group → values per bucket (usage.histogram.counts) behind the one percentile of a query without a step."""
+    """Group → values per bucket (usage.histogram.sizes) behind the one percentile of a query without a step."""
+    return {key: values for (key, _), values in histograms_by_step(q, now).items()}
+
+
+def histograms_by_step(
+    q: MetricQuery, now: datetime | None = None
+) -> dict[tuple[tuple[str, ...], datetime | None], np.ndarray]:
+    """(group, bucket) → values per bucket of the histogram behind the one percentile of a query; empty ones are not
+    there. Without a step the bucket is None."""
     (value,) = (CATALOGUE[name].value for name in q.metrics)
     now = now or timezone.now()
+    q = _in_kept_days(q, now)
     start, end = snap(q, now)
     if q.team_ids == () or not isinstance(value, Percentile):
         return {}

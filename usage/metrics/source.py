@@ -111,14 +111,14 @@ class Source:
 
     def _series(self) -> str:
         """The series that pass the filters, with their FLAGS. OFFSET keeps those from being worked out by row."""
-        conditions = self._conditions(lambda name: name not in ("team", "tenant"))
+        conditions = self._conditions(lambda name: name not in ("team", "tenant")) + self._exclusions()
         flags = ", ".join(f"{condition} AS {name}" for name, condition in FLAGS.items())
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"(SELECT s.*, {flags} FROM usage_series s{where} OFFSET 0)"
 
     def _where(self) -> str:
         conditions = self._conditions(lambda name: name in ("team", "tenant"))
-        if self.q.filters.keys() - {"team", "tenant"}:
+        if self.q.excluded or self.q.filters.keys() - {"team", "tenant"}:
             # An outer join, and a condition that the planner does not see through: else it may put the series first
             # and read the roll-ups once for each of them. With stale statistics it did, at a hundred times the cost.
             conditions.append("(s.id IS NULL) IS FALSE")
@@ -128,3 +128,7 @@ class Source:
         chosen = {name: list(values) for name, values in self.q.filters.items() if wanted(name)}
         self.parameters |= {f"filter_{name}": values for name, values in chosen.items()}
         return [f"{self._column(name)} = ANY(%(filter_{name})s)" for name in chosen]
+
+    def _exclusions(self) -> list[str]:
+        self.parameters |= {f"excluded_{name}": list(values) for name, values in self.q.excluded.items()}
+        return [f"{self._column(name)} <> ALL(%(excluded_{name})s)" for name in self.q.excluded]
