@@ -33,6 +33,12 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Incident", "incident", "pulse", phone=True),
             Entry("Product", "product", "spark", phone=True),
             Entry("Executive", "executive", "report", phone=True),
+        ),
+    ),
+    (
+        "Respond",
+        (
+            Entry("Incidents", "incident-list", "siren"),
             Entry("Alerts", "alert-list", "bell"),
             Entry("Controls", "control-list", "switch"),
         ),

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from incidents.api.controls import ControlsView
-from incidents.views import alerts, controls
+from incidents.views import alerts, controls, incident, incidents
 
 urlpatterns = [
     # Pages
@@ -15,6 +15,10 @@ urlpatterns = [
     path("controls/policies/add/", controls.policy_edit, name="policy-add"),
     path("controls/policies/<int:pk>/", controls.policy_edit, name="policy-edit"),
     path("controls/policies/<int:pk>/remove/", controls.policy_remove, name="policy-remove"),
+    path("incidents/", incidents.incident_list, name="incident-list"),
+    path("incidents/declare/", incidents.incident_declare, name="incident-declare"),
+    path("incidents/declare/suggestion/", incidents.incident_suggestion, name="incident-suggestion"),
+    path("incidents/<int:pk>/", incident.incident_detail, name="incident-detail"),
     # API
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

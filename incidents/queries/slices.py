@@ -1,0 +1,68 @@
+"""The slice of the traffic that an incident is about, over a time: what its figures are read from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from incidents.models import Incident
+from usage.measures import NARROW_DIMENSIONS
+from usage.metrics import MetricQuery, MetricResult, query
+
+SHORTEST = timedelta(minutes=1)
+WEEK = timedelta(weeks=1)
+# What a page lets people narrow an incident by; machines may use any dimension of the metric query.
+NARROWED_BY = ("feature", "provider", "model", "tenant", "environment")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """team_ids None: every team. filters: dimension → values. start, end: aware, end exclusive."""
+
+    team_ids: tuple[int, ...] | None
+    start: datetime
+    end: datetime
+    filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def asked(self, metrics: Iterable[str], group_by: tuple[str, ...] = (), step: str | None = None) -> MetricQuery:
+        """The metric query of these metrics. Raises QueryError where the roll-ups cannot answer it."""
+        return MetricQuery(
+            metrics=tuple(metrics),
+            start=self.start,
+            end=self.end,
+            step=step,
+            group_by=group_by,
+            filters=self.filters,
+            team_ids=self.team_ids,
+        )
+
+    def query(self, metrics: Iterable[str], group_by: tuple[str, ...] = (), step: str | None = None) -> MetricResult:
+        return query(self.asked(metrics, group_by, step))
+
+    def earlier(self, by: timedelta) -> "Slice":
+        return replace(self, start=self.start - by, end=self.end - by)
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+    @property
+    def usual(self) -> "Slice":
+        """The same hours the fewest whole weeks earlier."""
+        return self.earlier(WEEK * -(-self.length // WEEK))
+
+    @property
+    def knows_tenants(self) -> bool:
+        """Whether figures by tenant are kept for it."""
+        return not set(self.filters) - NARROW_DIMENSIONS - {"team", "tenant"}
+
+
+def filters_of(scope: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """An incident's scope as filters of a metric query."""
+    return {name: tuple(values) for name, values in scope.items() if values}
+
+
+def slice_of(incident: Incident, now: datetime) -> Slice:
+    """The incident's slice from the beginning of its impact until that was over, or now."""
+    start, end = incident.impact_started_at, incident.mitigated_at or incident.resolved_at or now
+    team_ids = (incident.team_id,) if incident.team_id else None
+    return Slice(team_ids, start, max(end, start + SHORTEST), filters_of(incident.scope))
