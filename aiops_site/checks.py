@@ -1,5 +1,7 @@
 """System checks of the settings as a whole: what would be unsafe or cannot work is explained before the desk starts."""
 
+from ipaddress import ip_network
+
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
@@ -44,4 +46,22 @@ def check_retention(app_configs, **kwargs) -> list[CheckMessage]:
     return [Error("The retention times do not fit together.", hint=hint, id="desk.E003")]
 
 
-ALL = [check_secret_key, check_database, check_hosts, check_retention]
+def check_networks(app_configs, **kwargs) -> list[CheckMessage]:
+    """A network that is none would be found out only when something is sent."""
+    hint = "Write networks with commas: OUTBOUND_ALLOWED_NETWORKS=10.1.0.0/16,fd12::/48"
+    return [
+        Error(f"OUTBOUND_ALLOWED_NETWORKS: {text} is not a network.", hint=hint, id="desk.E004")
+        for text in settings.OUTBOUND_ALLOWED_NETWORKS
+        if not _is_network(text)
+    ]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+ALL = [check_secret_key, check_database, check_hosts, check_retention, check_networks]

@@ -30,6 +30,8 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+# Former keys: sessions and stored channel secrets of theirs stay readable, nothing new is made with them.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Behind a TLS proxy that sets X-Forwarded-Proto.
@@ -277,6 +279,10 @@ INGEST_MAX_EVENTS = env.int("INGEST_MAX_EVENTS", 10_000)
 SERIES_LIMIT = env.int("SERIES_LIMIT", 20_000)
 # An hour whose figures are off by less money than this, or by less than 1 % of the team's usual cost, is no anomaly.
 ANOMALY_LEAST_USD = env.str("ANOMALY_LEAST_USD", "0.05")
+
+# --- Notifications ------------------------------------------------------------------------------------------------
+# Private networks that webhooks, channels and synthetic checks may reach, e.g. 10.1.0.0/16; otherwise none.
+OUTBOUND_ALLOWED_NETWORKS = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
 
 # --- API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

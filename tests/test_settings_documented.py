@@ -47,6 +47,7 @@ def test_the_example_file_names_real_settings():
         (checks.check_hosts, {"CSRF_TRUSTED_ORIGINS": ["desk.example.com"]}),
         (checks.check_retention, {"MINUTE_RETENTION_DAYS": 500}),
         (checks.check_retention, {"RAW_RETENTION_DAYS": 0}),
+        (checks.check_networks, {"OUTBOUND_ALLOWED_NETWORKS": ["10.1.0.0/99"]}),
     ],
 )
 def test_a_misconfiguration_is_explained_with_a_hint(monkeypatch, check, changes):

@@ -1,7 +1,18 @@
 from incidents.models.alert_rules import AlertRule, QueueBeat, RuleState, RuleVersion, Silence
 from incidents.models.alerts import Alert, AlertGroup
+from incidents.models.channels import Channel, NotificationRoute
 from incidents.models.controls import Control, ControlVersion, ModePolicy
+from incidents.models.deliveries import Delivery
 from incidents.models.incidents import FailureMode, Incident, IncidentRole, TimelineEntry
+from incidents.models.oncall import (
+    Escalation,
+    EscalationEntry,
+    EscalationPolicy,
+    EscalationStep,
+    Rota,
+    RotaMember,
+    RotaOverride,
+)
 from incidents.models.runbooks import Runbook, RunbookSection, RunbookVersion, SectionKind
 from incidents.models.slos import Slo
 
@@ -9,13 +20,23 @@ __all__ = [
     "Alert",
     "AlertGroup",
     "AlertRule",
+    "Channel",
     "Control",
     "ControlVersion",
+    "Delivery",
+    "Escalation",
+    "EscalationEntry",
+    "EscalationPolicy",
+    "EscalationStep",
     "FailureMode",
     "Incident",
     "IncidentRole",
     "ModePolicy",
+    "NotificationRoute",
     "QueueBeat",
+    "Rota",
+    "RotaMember",
+    "RotaOverride",
     "RuleState",
     "RuleVersion",
     "Runbook",
