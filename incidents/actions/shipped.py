@@ -1,16 +1,29 @@
-"""What comes with the desk: the nine runbooks. Installed after each migration; what was edited is left alone."""
+"""What comes with the desk: runbooks and an objective. Installed after each migration; edits are left alone."""
 
 import re
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.models import Runbook, RunbookSection, RunbookVersion, SectionKind
+from accounts.actions import Author
+from incidents.actions.slos import save_slo
+from incidents.models import Runbook, RunbookSection, RunbookVersion, SectionKind, Slo
 
 SHIPPED = Path(__file__).resolve().parent.parent / "shipped" / "runbooks"
 TITLE = re.compile(r"\A# (.+)\n+Failure mode: (\w+)\n")
+# What any desk can promise from its first day. How fast an answer must be depends on what it is for: a chat, an agent.
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "requests-answered": {
+        "name": "Requests answered",
+        "indicator": "success",
+        "target": Decimal("0.99"),
+        "exclusions": {"environment": ["drill"]},
+    }
+}
 
 
 @cache
@@ -44,4 +57,13 @@ def install_runbooks() -> int:
                 created_at=timezone.now(),
                 note="Came with the desk",
             )
+    return len(missing)
+
+
+def install_slos() -> int:
+    """Make the objectives that were never there, with their burn rate rules; returns how many. Safe to repeat."""
+    known = set(Slo.objects.exclude(shipped_as="").values_list("shipped_as", flat=True))
+    missing = {name: facts for name, facts in OBJECTIVES.items() if name not in known}
+    for name, facts in missing.items():
+        save_slo(author=Author(label="AI Ops Desk"), slo=Slo(shipped_as=name), values=facts)
     return len(missing)

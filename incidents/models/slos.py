@@ -1,5 +1,7 @@
 """Service level objectives."""
 
+from datetime import timedelta
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -48,6 +50,7 @@ class Slo(CallScope):
     note = models.TextField(blank=True)
     is_active = models.BooleanField(default=True, help_text="No once archived")
     version = models.PositiveIntegerField(default=1)
+    shipped_as = models.CharField(max_length=40, blank=True, help_text="Its name among those that came with the desk")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -61,10 +64,15 @@ class Slo(CallScope):
             ),
             models.CheckConstraint(condition=~Q(indicator="spend") | ~Q(per=""), name="slo_spend_says_per_what"),
             models.CheckConstraint(condition=Q(user_hash=""), name="slo_of_no_single_user"),
+            models.UniqueConstraint(fields=["shipped_as"], condition=~Q(shipped_as=""), name="slo_shipped_once"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def window(self) -> timedelta:
+        return timedelta(days=self.window_days)
 
     @property
     def counts_calls(self) -> bool:
