@@ -1,7 +1,8 @@
-"""Emptying the hot tables between tests: Django's flush knows only the tables it manages itself."""
+"""Emptying the tables between tests that commit, quickly; the hot ones too, which Django's flush does not know."""
 
 import pytest
 from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
 
 TABLES = (
     "usage_event",
@@ -17,6 +18,18 @@ TABLES = (
     "usage_day",
     "usage_tenant_day",
 )
+
+
+def delete_what_is_there(self, _style, tables, **_options) -> list[str]:
+    """Django's TRUNCATE of every table takes a sixth of a second; most of them are empty. Triggers stay out of it."""
+    names = [self.quote_name(table) for table in tables]
+    with self.connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"(SELECT '{name}' FROM {name} LIMIT 1)" for name in names))
+        full = [name for (name,) in cursor.fetchall()]
+    return ["SET LOCAL session_replication_role = replica", *(f"DELETE FROM {name}" for name in full)] if full else []
+
+
+DatabaseOperations.sql_flush = delete_what_is_there
 
 
 def empty_hot_tables() -> None:
