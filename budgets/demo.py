@@ -4,18 +4,13 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from kombu.exceptions import OperationalError
-
 from accounts.actions import Author
 from accounts.models import Team
 from budgets.actions import create_budget
-from budgets.anomalies.evaluate import forget
 from budgets.facts import check
 from budgets.guard.metering import refresh
 from budgets.models import Budget
 from budgets.queries.used import Ask, used
-from budgets.tasks.anomalies import find_anomalies
-from budgets.tasks.forecasts import refresh_forecasts
 from incidents.models import ModePolicy
 from incidents.policies import save_policy
 
@@ -47,20 +42,6 @@ def create_demo_budgets(now: datetime) -> int:
     _make_policies(list(teams.values()))
     refresh(now)
     return len(made)
-
-
-def look_at_demo(now: datetime) -> None:
-    """Have workers find anomalies and make forecasts of new demo data now, from all of it.
-
-    Without a broker their schedule does it when there is one.
-    """
-    for team in Team.objects.filter(is_demo=True):
-        forget(team, now)  # a worker may have looked at what was there while the rest was being made
-    for task in (refresh_forecasts, find_anomalies):  # the quick one first: a queue may have one worker
-        try:
-            task.apply_async(retry=False)
-        except OperationalError:
-            return
 
 
 def _make(team: Team, name: str, share: Decimal, facts: dict, now: datetime) -> Budget:

@@ -1,9 +1,11 @@
-"""Alert rules for tests."""
+"""Alert rules, and a channel to hear of them, for tests."""
 
 from itertools import count
 
 from accounts.actions import Author
-from incidents.models import AlertRule, RunbookSection
+from accounts.models import Team
+from incidents.models import AlertRule, Channel, NotificationRoute, RunbookSection
+from incidents.seal import seal
 
 BOT = Author(label="test")
 _numbers = count(1)
@@ -16,3 +18,11 @@ def make_rule(runbook: str = "latency", **fields) -> AlertRule:
     facts = {"slug": f"rule-{number}", "name": f"Rule {number}", "kind": "threshold", "metric": "error_rate"}
     facts |= {"threshold": "0.05", "severity": "critical", "route": "page", "first_mitigation": "Fail over"}
     return AlertRule.objects.create(runbook_section=section, **facts | fields)
+
+
+def make_channel(team: Team | None = None) -> Channel:
+    """An e-mail channel with a route for everything of the team (None: of every team)."""
+    facts = {"kind": "email", "address": seal("pager@desk.example"), "shown": "pager@desk.example"}
+    channel = Channel.objects.create(name="Pager", team=team, **facts)
+    NotificationRoute.objects.create(team=team, channel=channel)
+    return channel

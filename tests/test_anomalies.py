@@ -230,17 +230,6 @@ def test_the_list_names_slice_size_and_state(spiked, client):
     assert "None fits" in client.get(reverse("anomaly-list"), {"state": "decided"}).content.decode()
 
 
-def test_before_the_first_look_the_page_says_what_is_under_way(cast, client, now):
-    client.force_login(cast.vera)
-    url = reverse("anomaly-list")
-    assert "Nothing to watch yet" in client.get(url).content.decode()
-    record(cast.support, now, 3)
-    drain()
-    assert "The first look is under way" in client.get(url).content.decode()
-    look(now + HOUR)
-    assert "Nothing has left its band" in client.get(url).content.decode()
-
-
 def test_the_page_of_one_links_to_what_changed(spiked, client):
     client.force_login(spiked.vera)
     body = client.get(reverse("anomaly-detail", args=[spend().pk])).content.decode()

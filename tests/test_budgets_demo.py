@@ -4,9 +4,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.demo import create_demo_teams, remove_demo_people
-from accounts.models import Team
-from budgets.demo import BUDGETS, create_demo_budgets, look_at_demo
-from budgets.models import AnomalyWatch, Budget
+from budgets.demo import BUDGETS, create_demo_budgets
+from budgets.models import Budget
 from incidents.models import ModePolicy
 
 pytestmark = pytest.mark.django_db
@@ -30,13 +29,3 @@ def test_they_go_with_the_demo():
     create_demo_budgets(timezone.now())
     remove_demo_people()
     assert not Budget.objects.exists() and not ModePolicy.objects.exists()
-
-
-def test_what_a_worker_saw_of_half_the_data_is_forgotten(cast):
-    create_demo_teams()
-    team, now = Team.objects.filter(is_demo=True).first(), timezone.now()
-    seen = {"state": b"", "sealed_until": now, "evaluated_at": now}
-    kept = AnomalyWatch.objects.create(team=cast.support, feature="chat", **seen)
-    AnomalyWatch.objects.create(team=team, feature="chat", **seen)
-    look_at_demo(now)
-    assert list(AnomalyWatch.objects.all()) == [kept]

@@ -108,15 +108,6 @@ def test_without_a_forecast_the_page_says_why(client, cast):
     assert "0 known days; a forecast needs 3" in text_of(client, url)
 
 
-def test_before_the_first_run_the_page_says_what_is_under_way(client, cast):
-    client.force_login(cast.vera)
-    assert "Nothing to forecast yet" in text_of(client, reverse("forecast-list"))
-    used_for(20, cast.support)
-    assert "The first forecast is being made" in text_of(client, reverse("forecast-list"))
-    forecast_all()
-    assert "is being made" not in text_of(client, reverse("forecast-list"))
-
-
 def test_a_forecast_of_a_period_that_is_over_is_not_shown(client, cast):
     used_for(20, cast.support)
     budget = make(cast)

@@ -83,15 +83,12 @@ class Desk:
         supervisor.finish(static)
 
     def start_processes(self, supervisor: Supervisor) -> None:
-        """Start web, workers and beat; they load while the demo data is made, then the web server must be ready.
-
-        Beat comes last: what looks at history on a schedule must not see half of what is being made.
-        """
+        """Start web, workers and beat; they load while the demo data is made, then the web server must be ready."""
         supervisor.start(services.web(self.environ))
         for queue in services.QUEUES:
             supervisor.start(services.worker(queue, self.environ))
-        self.prepare_demo(supervisor)
         supervisor.start(services.beat(self.data_dir, self.environ))
+        self.prepare_demo(supervisor)
         supervisor.wait_until(self.answers, "The web server", READY_SECONDS)
 
     def prepare_demo(self, supervisor: Supervisor) -> None:

@@ -20,10 +20,9 @@ from django.db.models import Max, Min
 
 from accounts.models import Team
 from budgets.anomalies.hours import Hours, heard, nothing, read_hours, usual_cost
-from budgets.anomalies.keep import ALERT, Found, keep
+from budgets.anomalies.keep import Found, keep
 from budgets.models import AnomalyWatch
 from budgets.rules.episode import Episode, Hour, Tracker, Watched
-from incidents.actions import resolve_alert
 
 HOUR = timedelta(hours=1)
 SETTLE = timedelta(hours=3)
@@ -87,16 +86,6 @@ def _evaluate_teams(teams: list[Team], start: datetime, now: datetime, until: fl
         mine = {key: found for key, found in hours.items() if key[0] == team.slug}
         done += _evaluate_team(team, mine, spoken, max(least, SHARE * costs.get(team.slug, Decimal(0))), start, now)
     return done
-
-
-def forget(team: Team, now: datetime) -> None:
-    """Drop what was learnt and found of a team, so that the next evaluation begins with its history as it is then."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, team.pk % 2**31])
-        watches = AnomalyWatch.objects.filter(team=team)
-        for pk in watches.values_list("pk", flat=True):
-            resolve_alert(source_kind=ALERT, source_key=str(pk), at=now)
-        watches.delete()
 
 
 def _evaluate_team(

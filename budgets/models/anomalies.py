@@ -6,7 +6,7 @@ from functools import cached_property
 from django.db import models
 from django.db.models import F, Q
 
-from budgets.rules.episode import UNPRICED, Point, Watched
+from budgets.rules.episode import Point, Watched
 
 WATCHED_WORDS = {
     Watched.SPEND: "Spend",
@@ -124,11 +124,6 @@ class Anomaly(models.Model):
     @property
     def unit(self) -> str:
         return UNITS[Watched(self.metric)]
-
-    @property
-    def has_size(self) -> bool:
-        """False for what fails or finds nothing: it has no cost of its own, so none that could be unknown."""
-        return self.metric not in UNPRICED
 
     @property
     def is_running(self) -> bool:

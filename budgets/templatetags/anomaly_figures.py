@@ -8,8 +8,6 @@ from aiops_site import formats
 from budgets.models import Anomaly
 
 register = template.Library()
-MONEY = ("USD", "USD/h")
-SOME = 0.5  # of a count: less rounds to none
 
 
 @register.filter
@@ -20,9 +18,7 @@ def measured(value: Any, unit: str) -> str:
 
 @register.filter
 def expected_range(one: Anomaly) -> str:
-    """The band of the hour furthest off: $0.007 to $0.015, 2.1k to 3.9k tokens, none."""
-    if one.unit not in MONEY and one.high < SOME:
-        return "none"
+    """The band of the hour furthest off: $0.007 to $0.015, 2.1k to 3.9k tokens."""
     if one.unit.startswith("USD"):
         return f"{formats.money(one.low)} to {measured(one.high, one.unit)}"
     return f"{formats.compact(round(one.low, 1))} to {measured(round(one.high, 1), one.unit)}"

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, person_of, require, visible_teams
+from aiops_site import formats
 from aiops_site.charts import Chart, Marker, Series
 from budgets.anomalies.decide import decide_anomaly
 from budgets.forms.anomalies import DecideForm, ReopenForm
@@ -20,8 +21,6 @@ from budgets.models import Anomaly, AnomalyWatch
 from budgets.models.anomalies import WATCHED
 from budgets.queries.anomalies import get_anomaly, in_state, running_size, same_time, visible_anomalies, why_url
 from budgets.rules.episode import HOUR
-from budgets.templatetags.anomaly_figures import expected_range, measured
-from usage.queries.history import known_since
 
 PAGE = 50
 STATES = (("open", "Running"), ("", "All"), ("decided", "Decided"), ("withdrawn", "Withdrawn"))
@@ -38,7 +37,6 @@ def anomaly_list(request: HttpRequest) -> HttpResponse:
     chosen = chosen.filter(metric=metric) if metric in dict(WATCHED) else chosen
     page = Paginator(chosen, PAGE).get_page(request.GET.get("page"))
     running = in_state(found, "open")
-    teams = visible_teams(request.user)
     return render(
         request,
         "budgets/anomalies/list.html",
@@ -47,8 +45,7 @@ def anomaly_list(request: HttpRequest) -> HttpResponse:
             "running": running.count(),
             "running_usd": running_size(running),
             "any": found.exists(),
-            "watched": AnomalyWatch.objects.filter(team__in=teams).exists(),
-            "since": known_since(tuple(team.pk for team in teams)),
+            "watched": AnomalyWatch.objects.filter(team__in=visible_teams(request.user)).count(),
             "state": state,
             "states": STATES,
             "team": team,
@@ -109,8 +106,8 @@ def _markers(one: Anomaly) -> list[Marker]:
 
 
 def _title(one: Anomaly) -> str:
-    what = f"{one.get_metric_display()} {'reached' if one.up else 'fell to'} {measured(one.value, one.unit)}"
-    return f"{what}; {expected_range(one)} expected"
+    value, low, high = (formats.figure(figure, one.unit) for figure in (one.value, one.low, one.high))
+    return f"{one.get_metric_display()} reached {value}; {low} to {high} was expected"
 
 
 @login_required

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.access import can_anywhere, get_team, visible_teams
+from accounts.access import can_anywhere, get_team
 from budgets.models import Budget, Forecast
 from budgets.queries import forecasts
 from budgets.queries.visible import get_budget, sees_organisation, waiting_changes
@@ -19,7 +19,6 @@ from budgets.rules.outlook import Scenario
 from budgets.rules.scenarios import outcomes, says
 from budgets.views.forecast_charts import by_day, course, last_day
 from budgets.views.shown import tabs
-from usage.queries.history import known_since
 
 BEFORE = timedelta(weeks=8)
 ROWS = 100
@@ -46,7 +45,6 @@ def forecast_list(request: HttpRequest) -> HttpResponse:
         "words": words,
         "over": sum((one.share or 0) > 1 for one in budgets),
         "made_at": max((one.made_at for one in found), default=None),
-        "since": known_since(tuple(team.pk for team in visible_teams(request.user))),
         "tabs": tabs("forecast-list", len(waiting_changes(request.user))),
     }
     return render(request, "budgets/forecast/list.html", context)

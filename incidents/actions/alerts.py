@@ -118,10 +118,13 @@ def resolve_alert(*, source_kind: str, source_key: str, at: datetime) -> bool:
 
 def resolve(source_kind: str, source_keys: Iterable[str], at: datetime) -> int:
     """End the open alerts of these sources and the groups in which nothing fires any more; returns how many."""
+    keys = list(source_keys)
+    if not keys:
+        return 0
     with transaction.atomic():
         take_turn()
         with connection.cursor() as cursor:
-            cursor.execute(_RESOLVE, {"at": at, "kind": source_kind, "keys": list(source_keys)})
+            cursor.execute(_RESOLVE, {"at": at, "kind": source_kind, "keys": keys})
             groups = [group for (group,) in cursor.fetchall()]
         settle({group for group in groups if group}, at)
     return len(groups)

@@ -10,10 +10,11 @@ from django.urls import reverse
 
 from accounts.actions import Author, audit
 from incidents.actions.incidents import declare_incident
+from incidents.actions.notifying import notify
 from incidents.actions.timeline import record
 from incidents.models import Alert, AlertGroup, Incident, TimelineEntry
 from incidents.queries.muting import in_force, told
-from incidents.rules.grouping import group_key, rank
+from incidents.rules.grouping import group_key, is_louder, rank
 
 DESK = Author(label="alert rules")
 _OPEN = """
@@ -82,12 +83,48 @@ def _keep(group: AlertGroup, alerts: Sequence[Alert], at: datetime) -> None:
     loud = [one for one in alerts if not one.muted_by]
     if loud:
         _declare(group, loud, at)
+        _tell(group, loud, at)
     _write_down(group, alerts)
+
+
+def _tell(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
+    """One notification for all of them; again only where it became worse or goes further than before."""
+    worst = max(loud, key=lambda one: (rank(one.severity, one.route), -one.pk))
+    if not is_louder(worst.severity, worst.route, group.notified_severity, group.notified_route):
+        return
+    others = len(loud) - 1
+    _send(group, "alert", worst.severity, worst.route, worst.title + (f" (and {others} more)" if others else ""), at)
+    group.notified_severity, group.notified_route, group.notified_at = worst.severity, worst.route, at
+    group.save(update_fields=["notified_severity", "notified_route", "notified_at"])
+
+
+def _send(group: AlertGroup, kind: str, severity: str, route: str, title: str, at: datetime) -> None:
+    alerts = list(group.alerts.filter(muted_by="").select_related("rule").order_by("pk")[:20])
+    notify(
+        kind=kind,
+        team=group.team,
+        severity=severity,
+        route=route,
+        title=title,
+        body="\n".join(_line(one) for one in alerts),
+        url=(alerts[0].url if alerts else "") or reverse("alert-list"),
+        key=f"group:{group.pk}:{kind}:{route}:{severity}",
+        at=at,
+        incident=group.incident,
+        alert_group=group,
+    )
+
+
+def _line(alert: Alert) -> str:
+    first = f" First: {alert.rule.first_mitigation}" if alert.rule else ""
+    return f"{alert.title}. {alert.detail} Runbook: {alert.runbook}.{first}"
 
 
 def _close(group: AlertGroup, at: datetime) -> None:
     group.closed_at = max(at, group.opened_at)
     group.save(update_fields=["closed_at"])
+    if group.notified_at:
+        _send(group, "resolved", group.notified_severity, group.notified_route, f"Resolved: {group.title}", at)
     _write_down(group, list(group.alerts.all()))
 
 

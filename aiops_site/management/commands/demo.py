@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.demo import create_demo_teams
-from budgets.demo import create_demo_budgets, look_at_demo
+from budgets.demo import create_demo_budgets
 from budgets.guard.demo import create_demo_reservations
 from usage.demo import load
 from usage.demo.stories import STORIES
@@ -42,12 +42,10 @@ class Command(BaseCommand):
             raise CommandError("--processes must be at least 1.")
         if if_present and load.window_end() is None:
             return
-        began, is_new = time.monotonic(), load.window_end() is None
+        began = time.monotonic()
         made = load.create(now=timezone.now(), volume=volume, processes=processes)
         create_demo_budgets(timezone.now())
         create_demo_reservations(timezone.now())
-        if is_new:
-            look_at_demo(timezone.now())
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
         )
