@@ -41,6 +41,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Incidents", "incident-list", "siren"),
             Entry("Alerts", "alert-list", "bell"),
             Entry("Controls", "control-list", "switch"),
+            Entry("Runbooks", "runbook-list", "book"),
         ),
     ),
     (

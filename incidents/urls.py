@@ -1,6 +1,6 @@
 """Addresses of the incidents room."""
 
-from django.urls import path
+from django.urls import include, path
 
 from incidents.api.controls import ControlsView
 from incidents.views import alerts, controls, incident, incidents
@@ -19,6 +19,7 @@ urlpatterns = [
     path("incidents/declare/", incidents.incident_declare, name="incident-declare"),
     path("incidents/declare/suggestion/", incidents.incident_suggestion, name="incident-suggestion"),
     path("incidents/<int:pk>/", incident.incident_detail, name="incident-detail"),
+    path("", include("incidents.runbook_urls")),
     # API
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -26,38 +26,68 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 
 
+class Shipped(NamedTuple):
+    """A runbook as it ships: Markdown by section kind."""
+
+    title: str
+    failure_mode: str
+    sections: dict[str, str]
+
+
 @cache
-def shipped_runbooks() -> dict[str, tuple[str, str, dict[str, str]]]:
-    """Slug → (title, failure mode, Markdown by section kind) of the files that come with the desk."""
+def shipped_runbooks() -> dict[str, Shipped]:
+    """Slug → runbook, of the files that come with the desk."""
     return {file.stem: _parsed(file.read_text()) for file in sorted(SHIPPED.glob("*.md"))}
 
 
-def _parsed(text: str) -> tuple[str, str, dict[str, str]]:
+def _parsed(text: str) -> Shipped:
     head = TITLE.match(text)
     if head is None:
         raise ValueError("A shipped runbook starts with its title and failure mode.")
     _, *parts = re.split(r"^## (.+)$", text[head.end() :], flags=re.MULTILINE)
     by_title = dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True))
-    return head[1], head[2], {kind.value: by_title[kind.label] for kind in SectionKind}
+    return Shipped(head[1], head[2], {kind.value: by_title[kind.label] for kind in SectionKind})
 
 
 def install_runbooks() -> int:
-    """Make those that are not there; returns how many. Safe to repeat."""
-    known = set(Runbook.objects.values_list("slug", flat=True))
-    missing = {slug: parts for slug, parts in shipped_runbooks().items() if slug not in known}
+    """Make those that are not there, and bring new texts to those nobody edited; returns how many. Safe to repeat."""
     with transaction.atomic():
-        for slug, (title, mode, sections) in missing.items():
-            book = Runbook.objects.create(slug=slug, title=title, failure_mode=mode, is_shipped=True)
-            RunbookSection.objects.bulk_create(RunbookSection(runbook=book, kind=kind) for kind in SectionKind)
-            RunbookVersion.objects.create(
-                runbook=book,
-                number=1,
-                title=title,
-                sections=sections,
-                created_at=timezone.now(),
-                note="Came with the desk",
-            )
-    return len(missing)
+        known = {book.slug: book for book in Runbook.objects.select_for_update(of=("self",)).filter(is_shipped=True)}
+        taken = set(Runbook.objects.filter(is_shipped=False).values_list("slug", flat=True))
+        latest = {one.runbook_id: one for one in _latest_versions()}
+        changed = 0
+        for slug, text in shipped_runbooks().items():
+            if book := known.get(slug):
+                changed += _follow(book, latest[book.pk], text)
+            elif slug not in taken:
+                changed += _make(slug, text)
+    return changed
+
+
+def _latest_versions():
+    latest = RunbookVersion.objects.filter(runbook__is_shipped=True).order_by("runbook_id", "-number")
+    return latest.distinct("runbook_id")
+
+
+def _make(slug: str, text: Shipped) -> int:
+    book = Runbook.objects.create(slug=slug, title=text.title, failure_mode=text.failure_mode, is_shipped=True)
+    RunbookSection.objects.bulk_create(RunbookSection(runbook=book, kind=kind) for kind in SectionKind)
+    _write(book, text, "Came with the desk")
+    return 1
+
+
+def _follow(book: Runbook, latest: RunbookVersion, text: Shipped) -> int:
+    if not latest.is_shipped or (latest.title, latest.sections) == (text.title, text.sections):
+        return 0
+    book.version, book.title, book.failure_mode = latest.number + 1, text.title, text.failure_mode
+    book.save(update_fields=["version", "title", "failure_mode"])
+    _write(book, text, "New text with an upgrade of the desk")
+    return 1
+
+
+def _write(book: Runbook, text: Shipped, note: str) -> None:
+    facts = {"number": book.version, "title": text.title, "sections": text.sections, "note": note}
+    RunbookVersion.objects.create(runbook=book, is_shipped=True, created_at=timezone.now(), **facts)
 
 
 def install_slos() -> int:

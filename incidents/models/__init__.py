@@ -13,7 +13,7 @@ from incidents.models.oncall import (
     RotaMember,
     RotaOverride,
 )
-from incidents.models.runbooks import Runbook, RunbookSection, RunbookVersion, SectionKind
+from incidents.models.runbooks import Runbook, RunbookRun, RunbookSection, RunbookVersion, SectionKind, StepTick
 from incidents.models.slos import Slo
 
 __all__ = [
@@ -40,10 +40,12 @@ __all__ = [
     "RuleState",
     "RuleVersion",
     "Runbook",
+    "RunbookRun",
     "RunbookSection",
     "RunbookVersion",
     "SectionKind",
     "Silence",
     "Slo",
+    "StepTick",
     "TimelineEntry",
 ]

@@ -73,6 +73,7 @@ class RunbookVersion(models.Model):
     title = models.CharField(max_length=200)
     sections = models.JSONField(help_text="Section kind → Markdown")
     note = models.CharField(max_length=500, blank=True, help_text="Why it was changed")
+    is_shipped = models.BooleanField(default=False, help_text="The desk's own text: an upgrade may follow it")
     author = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
 
@@ -87,3 +88,55 @@ class RunbookVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title}, version {self.number}"
+
+
+class RunbookRun(models.Model):
+    """A runbook being followed, in an incident or without one. It stays with the version it was started with."""
+
+    runbook = models.ForeignKey(Runbook, on_delete=models.CASCADE, related_name="runs")
+    version = models.ForeignKey(RunbookVersion, on_delete=models.CASCADE, related_name="+")
+    incident = models.ForeignKey(
+        "incidents.Incident", on_delete=models.CASCADE, null=True, blank=True, related_name="runbook_runs"
+    )
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    started_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    is_drill = models.BooleanField(default=False, help_text="In a drill: last drilled, not last used")
+
+    class Meta:
+        ordering = ["-started_at", "-id"]
+        constraints = [
+            # Two people who start it at once follow the same run.
+            models.UniqueConstraint(
+                fields=["incident", "runbook"],
+                condition=Q(finished_at__isnull=True, incident__isnull=False),
+                name="runbook_run_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.runbook}, followed"
+
+
+class StepTick(models.Model):
+    """A step that somebody ticked; taking it back keeps the row. `key` is "section:n" in the run's version."""
+
+    run = models.ForeignKey(RunbookRun, on_delete=models.CASCADE, related_name="ticks")
+    key = models.CharField(max_length=30)
+    text = models.CharField(max_length=500)
+    done_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    done_at = models.DateTimeField()
+    undone_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["done_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "key"], condition=Q(undone_at__isnull=True), name="runbook_step_ticked_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text
