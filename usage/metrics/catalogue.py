@@ -444,6 +444,25 @@ _METRICS = [
         better="down",
     ),
     _checks("tool_executions", "Tool executions", _of("events", where="s.operation = 'execute_tool'")),
+    Metric(
+        "tool_failures",
+        "Failed tool executions",
+        "count",
+        "Tool executions that ended in an error",
+        _of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
+        better="down",
+    ),
+    Metric("policy_hits", "Policy hits", "count", "Events that hit a policy", _of("policy_hits"), better="down"),
+    Metric("valid_answers", "Valid answers", "count", "Answers that met a schema", _of("schema_valid"), better="up"),
+    Metric("retried_calls", "Retried calls", "count", "Model calls retried", _of("retried", where=CALL), better="down"),
+    Metric(
+        "blocked",
+        "Blocked requests",
+        "count",
+        "Requests that a policy or a control stopped",
+        _of("events", where=f"{REQUEST} AND s.status = 'blocked'"),
+        better="down",
+    ),
 ]
 
 CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
