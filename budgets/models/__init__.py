@@ -3,7 +3,16 @@ from budgets.models.attribution import SharedCost
 from budgets.models.backlog import BacklogItem
 from budgets.models.budgets import Budget, BudgetRevision, Grant, PendingChange, Threshold
 from budgets.models.forecasts import Forecast, PlannedEvent
-from budgets.models.guard import BudgetPeriod, GuardCount, GuardVersion, Hold, OutputStatistic, RateCounter, RateLimit
+from budgets.models.guard import (
+    BudgetPeriod,
+    GuardCount,
+    GuardVersion,
+    Hold,
+    OutputStatistic,
+    RateCounter,
+    RateLimit,
+    StrayEvent,
+)
 from budgets.models.reports import Commitment, Report, ReportDelivery, ReportRecipient
 
 __all__ = [
@@ -28,5 +37,6 @@ __all__ = [
     "ReportDelivery",
     "ReportRecipient",
     "SharedCost",
+    "StrayEvent",
     "Threshold",
 ]

@@ -6,6 +6,7 @@ Hot rows are changed by the functions of migration `guard_functions` only, each 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from budgets.models.budgets import Budget
 from usage.models.scopes import CallScope
@@ -39,6 +40,9 @@ class BudgetPeriod(models.Model):
     metered_at = models.DateTimeField()
     unknown_calls = models.PositiveIntegerField(default=0, help_text="Metered calls whose cost is not known")
     carried = _amount(default=0, help_text="Rolled over from the period before")
+    opened_at = models.DateTimeField(
+        db_default=Now(), help_text="What holds made before it, and not naming it, were then is in it"
+    )
 
     class Meta:
         ordering = ["budget_id", "starts_at"]
@@ -47,7 +51,10 @@ class BudgetPeriod(models.Model):
             models.CheckConstraint(condition=Q(reserved__gte=0), name="budget_period_reserved_not_negative"),
             models.CheckConstraint(condition=Q(settled__gte=0), name="budget_period_settled_not_negative"),
         ]
-        indexes = [models.Index(fields=["ends_at"], name="budget_period_by_end")]  # those the meter refreshes
+        indexes = [
+            models.Index(fields=["ends_at"], name="budget_period_by_end"),  # those the meter refreshes
+            models.Index(fields=["opened_at"], name="budget_period_by_opening"),  # those opened after a hold was made
+        ]
 
     def __str__(self) -> str:
         return f"{self.budget} from {self.starts_at:%Y-%m-%d %H:%M}"
@@ -127,6 +134,34 @@ class Hold(models.Model):
         if self.cost_usd is None or self.estimate_usd is None:
             return None
         return max(self.cost_usd - self.estimate_usd, 0)
+
+
+class StrayEvent(models.Model):
+    """A usage event that names a reservation nobody has: a mistyped one, another team's, or one removed long ago.
+
+    It is no part of what is metered, so budgets have settled it by its own facts. Kept as long as holds are.
+    """
+
+    pk = models.CompositePrimaryKey("team_id", "occurred_at", "event_id")
+    team_id = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    event_id = models.TextField(db_collation="C")
+    feature = models.TextField()
+    tenant = models.TextField()
+    environment = models.TextField()
+    user_hash = models.TextField()
+    provider = models.TextField()
+    model = models.TextField()
+    cost_center = models.TextField()
+    usd = _amount(help_text="0 where its cost is not known")
+    tokens = models.BigIntegerField()
+    requests = models.IntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["occurred_at"], name="stray_event_by_time")]
+
+    def __str__(self) -> str:
+        return self.event_id
 
 
 class RateLimit(CallScope):
