@@ -76,4 +76,4 @@ def test_every_mode_but_other_has_a_profile():
 
 def test_a_reading_is_told_with_its_usual_figure():
     assert told(FAIL, Reading(38, 100, 6, 1000)) == "38 % of 100 model calls fail, usually 0.6 %"
-    assert told(TOKENS, Reading(700, 2, 200, 2)) == "350 tokens a model call, of 2, usually 100 tokens"
+    assert told(TOKENS, Reading(700, 2, 200, 2)) == "350 tokens a model call, of 2, usually 100"
