@@ -152,3 +152,15 @@ def test_last_used_and_last_drilled_are_told_apart(cast, book):
     start_run(author=author, book=book, incident=incident(cast, is_drill=True), at=now)
     row = listed(Runbook.objects.filter(pk=book.pk)).get()
     assert (row.last_used, row.last_drilled) == (now - timedelta(days=1), now)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_caller_saw_is_read_of_all_requests_of_a_provider_slice(client, cast):
+    now = timezone.now()
+    entry = {"provider": None, "model": None, "operation": "invoke_agent", "input_tokens": None, "output_tokens": None}
+    record(cast.support, now - timedelta(minutes=5), 3, status="error", **entry, cached_input_tokens=None)
+    drain()
+    found = incident(cast, impact_started_at=now - timedelta(minutes=40))
+    follow(client, cast, Runbook.objects.get(slug="provider-outage"), found)
+    page = client.get(reverse("incident-runbook", args=[found.pk])).content.decode()
+    assert "Error rate of all requests</span> <b>100 %</b>" in page

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aiops_site import formats
@@ -12,7 +12,14 @@ from usage.metrics import CATALOGUE, DIMENSION_NAMES, MetricQuery, QueryError, q
 
 SPAN = timedelta(minutes=15)
 SHOWN = 3
+NOTE = "of all requests"
 UNITS = {"ratio": "%", "count": ""}
+
+
+# What the caller saw has no provider or model of its own: in such a slice these are read of all its requests.
+OF_REQUESTS = {name for name in CATALOGUE if name.startswith("latency_")}
+OF_REQUESTS |= {"requests", "errors", "error_rate", "availability", "successes", "requests_per_minute", "concurrency"}
+OF_CALLS_ALONE = ("provider", "model", "region", "operation", "fallback_from")
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class LookedUp:
     figure: Figure
     values: tuple[tuple[str, str], ...] = ()
     before: str = ""
+    note: str = ""
     problem: str = ""
 
 
@@ -30,17 +38,27 @@ def look_up(figures: Iterable[Figure], place: Slice, now: datetime) -> dict[Figu
 
     A whole one has beside it what it was in the 15 minutes before the impact began.
     """
-    by_dimension: dict[str, list[Figure]] = defaultdict(list)
+    together: dict[tuple[str, bool], list[Figure]] = defaultdict(list)
     for figure in figures:
         if figure.metric in CATALOGUE and (not figure.by or figure.by in DIMENSION_NAMES):
-            by_dimension[figure.by].append(figure)
+            together[figure.by, _of_requests(figure, place)].append(figure)
     found: dict[Figure, LookedUp] = {}
-    for by, asked in by_dimension.items():
-        found |= _looked_up(by, asked, place, place.ended or now)
+    for (by, whole), asked in together.items():
+        wider = replace(place, filters=without_calls(place.filters)) if whole else place
+        found |= _looked_up(by, asked, wider, place.ended or now, NOTE if whole else "")
     return found
 
 
-def _looked_up(by: str, asked: list[Figure], place: Slice, end: datetime) -> dict[Figure, LookedUp]:
+def without_calls(filters: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """A slice without what only calls of models have."""
+    return {name: values for name, values in filters.items() if name not in OF_CALLS_ALONE}
+
+
+def _of_requests(figure: Figure, place: Slice) -> bool:
+    return figure.metric in OF_REQUESTS and without_calls(place.filters) != place.filters
+
+
+def _looked_up(by: str, asked: list[Figure], place: Slice, end: datetime, note: str) -> dict[Figure, LookedUp]:
     metrics = tuple(dict.fromkeys(figure.metric for figure in asked))
     groups = (by,) if by else ()
     try:
@@ -56,7 +74,7 @@ def _looked_up(by: str, asked: list[Figure], place: Slice, end: datetime) -> dic
         else:
             values = (("", words(figure.metric, result.value(figure.metric))),)
         before = words(figure.metric, ahead.value(figure.metric)) if ahead else ""
-        found[figure] = LookedUp(figure, values, before)
+        found[figure] = LookedUp(figure, values, before, note)
     return found
 
 
