@@ -8,6 +8,7 @@ from budgets.views import attribution, attribution_rules, backlog, focus, report
 
 urlpatterns = [
     path("attribution/", attribution.attribution, name="attribution"),
+    path("attribution/untagged/", attribution.attribution_untagged, name="attribution-untagged"),
     path("attribution/csv/", attribution.attribution_csv, name="attribution-csv"),
     path("attribution/shared/", attribution.shared_set, name="shared-set"),
     path("attribution/shared/<int:pk>/remove/", attribution.shared_remove, name="shared-remove"),

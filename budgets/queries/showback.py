@@ -13,7 +13,7 @@ from usage.queries.spend import Group, SpendQuery, one_snapshot, spend_by
 from usage.rules.spend import Figures, Window
 
 DIMENSIONS = ("team", "feature", "tenant", "cost_center")
-TAGS = ("feature", "tenant", "cost_center")
+TAGS = ("feature", "cost_center")  # those that all figures know; figures by tenant are kept apart
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Showback:
     start: datetime
     end: datetime
     lines: list[Line]
-    untagged: dict[str, Figures]
 
     @cached_property
     def spend(self) -> Figures:
@@ -54,16 +53,11 @@ class Showback:
         return any(line.method for line in self.lines)
 
 
-def showback(
-    teams: Collection[Team], dimension: str, start: datetime, end: datetime, *, split: bool, untagged: bool = True
-) -> Showback:
-    """The month by one dimension. `split`: share out what is shared (for who sees every team); `untagged`: read it."""
+def showback(teams: Collection[Team], dimension: str, start: datetime, end: datetime, *, split: bool) -> Showback:
+    """The month by one dimension. `split`: share out what is shared (for who sees every team)."""
     ids = tuple(team.pk for team in teams)
     names = {team.slug: team.name for team in teams}
-    window = Window(start, end)
-    with one_snapshot():
-        report = spend_by(SpendQuery(window, group_by=(dimension,), team_ids=ids))
-        missing = {name: _untagged(window, ids, name) for name in TAGS} if untagged else {}
+    report = spend_by(SpendQuery(Window(start, end), group_by=(dimension,), team_ids=ids))
     methods = dict(SharedCost.objects.filter(dimension=dimension).values_list("value", "method")) if split else {}
     bearers = [_bearer(group, methods) for group in report.groups]
     parts = shares_of(bearers)
@@ -71,7 +65,7 @@ def showback(
         Line(one.name, names.get(one.name, one.name), group.now, parts[one.name], one.method)
         for one, group in zip(bearers, report.groups, strict=True)
     ]
-    return Showback(dimension, start, end, sorted(lines, key=lambda line: (-line.total, line.label)), missing)
+    return Showback(dimension, start, end, sorted(lines, key=lambda line: (-line.total, line.label)))
 
 
 def _bearer(group: Group, methods: dict[str, str]) -> Bearer:
@@ -79,7 +73,12 @@ def _bearer(group: Group, methods: dict[str, str]) -> Bearer:
     return Bearer(name, group.now.known, group.now.requests, methods.get(name, ""))
 
 
-def _untagged(window: Window, ids: tuple[int, ...], name: str) -> Figures:
-    """What names no value of a dimension."""
-    report = spend_by(SpendQuery(window, group_by=(name,), team_ids=ids, filters={name: ("",)}))
-    return sum((group.now for group in report.groups), Figures())
+def untagged(team_ids: tuple[int, ...], start: datetime, end: datetime) -> dict[str, Figures]:
+    """Dimension → what names no value of it: feature, tenant and cost centre."""
+    window, found = Window(start, end), {}
+    with one_snapshot():
+        tagged = spend_by(SpendQuery(window, group_by=TAGS, team_ids=team_ids))
+        nobody = spend_by(SpendQuery(window, team_ids=team_ids, filters={"tenant": ("",)}))
+    for place, name in enumerate(TAGS):
+        found[name] = sum((group.now for group in tagged.groups if not group.key[place]), Figures())
+    return found | {"tenant": sum((group.now for group in nobody.groups), Figures())}

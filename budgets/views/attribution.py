@@ -20,7 +20,7 @@ from budgets.attribution import keep_cost, share_cost
 from budgets.focus import Echo
 from budgets.forms.attribution import SharedForm
 from budgets.models import SharedCost
-from budgets.queries.showback import DIMENSIONS, Line, Showback, showback
+from budgets.queries.showback import DIMENSIONS, Line, Showback, showback, untagged
 from budgets.rules.focus import safe
 from budgets.rules.months import month_of, recent_months
 from budgets.views.shown import report_tabs
@@ -44,7 +44,7 @@ def attribution(request: HttpRequest) -> HttpResponse:
             "showback": found,
             "lines": [(line, _share(line, found)) for line in found.lines[:ROWS]],
             "more": max(len(found.lines) - ROWS, 0),
-            "untagged": [(LABELS[name], name, figures) for name, figures in found.untagged.items() if figures],
+            "untagged_url": f"{reverse('attribution-untagged')}?month={start:%Y-%m}",
             "dimension": dimension,
             "label": LABELS[dimension],
             "labels": LABELS.items(),
@@ -63,21 +63,31 @@ def attribution(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_safe
+def attribution_untagged(request: HttpRequest) -> HttpResponse:
+    """The part of the page that says what names no feature, tenant or cost centre; it reads all of a month thrice."""
+    start, end, _ = _month(request)
+    ids = tuple(team.pk for team in visible_teams(request.user))
+    found = [(LABELS[name], name, figures) for name, figures in untagged(ids, start, end).items() if figures]
+    return render(request, "budgets/attribution/untagged.html", {"untagged": found})
+
+
+@login_required
+@require_safe
 def attribution_csv(request: HttpRequest) -> HttpResponseBase:
     """The same table, every line and every digit."""
     start, end, problem = _month(request)
     if problem:
         return HttpResponse(problem, status=400, content_type="text/plain; charset=utf-8")
     dimension = _dimension(request)
-    found = _showback(request, dimension, start, end, untagged=False)
+    found = _showback(request, dimension, start, end)
     response = StreamingHttpResponse(_lines(found), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="showback_{start:%Y-%m}_by_{dimension}.csv"'
     return response
 
 
-def _showback(request: HttpRequest, dimension: str, start: datetime, end: datetime, *, untagged=True) -> Showback:
+def _showback(request: HttpRequest, dimension: str, start: datetime, end: datetime) -> Showback:
     teams = list(visible_teams(request.user))
-    return showback(teams, dimension, start, end, split=_sees_all(request), untagged=untagged)
+    return showback(teams, dimension, start, end, split=_sees_all(request))
 
 
 def _sees_all(request: HttpRequest) -> bool:
