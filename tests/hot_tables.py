@@ -11,6 +11,7 @@ TABLES = (
     "usage_batch_ledger",
     "usage_event_stamp",
     "usage_reservation_event",
+    "usage_reservation_correction",
     "usage_minute",
     "usage_tenant_minute",
     "usage_hour",

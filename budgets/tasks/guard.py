@@ -13,7 +13,8 @@ def refresh_metered() -> int:
 
 @shared_task
 def settle_events() -> int:
-    return inbox.settle_events(timezone.now())
+    now = timezone.now()
+    return inbox.settle_events(now) + inbox.correct(now)
 
 
 @shared_task

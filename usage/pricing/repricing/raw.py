@@ -8,9 +8,11 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import connection
 
+from usage.measures import COST_UNMETERED, COST_UNPRICED
 from usage.models import RollupMark
 from usage.pricing.book import Book
 from usage.pricing.rates import Tokens, price_call
@@ -21,6 +23,7 @@ from usage.rollups.drain import mark
 CHUNK_EVENTS = 5_000
 CHUNK_HOURS = 200  # hours looked into by one chunk, however few events they hold
 HOUR = timedelta(hours=1)
+COST_UNKNOWN = (COST_UNPRICED, COST_UNMETERED)
 TEAM_LOCK = 7_301_003  # one run at a time changes events of a team, so that two never wait for each other
 
 _HOURS = """
@@ -52,7 +55,22 @@ _WRITE = """
     WHERE e.team_id = %(team)s AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
         AND e.occurred_at = v.at AND e.event_id = v.id
         AND e.cost_state = v.old_state AND e.cost_usd IS NOT DISTINCT FROM v.old_cost
-    RETURNING e.occurred_at, v.old_cost, e.cost_usd
+    RETURNING e.occurred_at, v.old_cost, e.cost_usd, e.event_id, e.reservation_id, v.old_state, e.cost_state
+"""
+
+# What the guard has booked of events that name a reservation is to change with them. One that is still in the inbox is
+# not booked yet, and will be at its new cost; whoever is booking it now is waited for.
+_CORRECT = """
+    WITH pending AS (
+        SELECT i.occurred_at, i.event_id FROM usage_reservation_event i
+        JOIN unnest(%(ats)s::timestamptz[], %(ids)s::text[]) c (at, id) ON i.occurred_at = c.at AND i.event_id = c.id
+        WHERE i.team_id = %(team)s ORDER BY i.id FOR UPDATE OF i
+    )
+    INSERT INTO usage_reservation_correction (team_id, occurred_at, event_id, reservation_id, usd, unknown)
+    SELECT %(team)s, c.at, c.id, c.name, c.usd, c.unknown
+    FROM unnest(%(ats)s::timestamptz[], %(ids)s::text[], %(names)s::text[], %(usd)s::numeric[], %(unknown)s::smallint[])
+        c (at, id, name, usd, unknown)
+    WHERE NOT EXISTS (SELECT FROM pending p WHERE p.occurred_at = c.at AND p.event_id = c.id)
 """
 
 
@@ -73,6 +91,18 @@ class _Change:
     cost: str | None
     old_state: int
     old_cost: Decimal | None
+
+
+class _Written(NamedTuple):
+    """An event as it was and is: costs in USD, None where not known."""
+
+    at: datetime
+    old: Decimal | None
+    new: Decimal | None
+    event_id: str
+    reservation: str | None
+    old_state: int
+    state: int
 
 
 def reprice_chunk(span: Span, place: Cursor, series: dict[int, CallSeries], book: Book) -> Chunk:
@@ -141,9 +171,27 @@ def _write(cursor, team: int, start: datetime, end: datetime, changes: list[_Cha
             "old_costs": [change.old_cost for change in changes],
         },
     )
-    written = cursor.fetchall()
+    written = [_Written(*row) for row in cursor.fetchall()]
     chunk.changed += len(written)
-    chunk.newly_priced += sum(1 for _, old, new in written if old is None and new is not None)
-    chunk.before += sum((old for _, old, _ in written if old is not None), Decimal(0))
-    chunk.after += sum((new for _, _, new in written if new is not None), Decimal(0))
-    mark(cursor, team, RollupMark.MINUTE, {at.replace(second=0, microsecond=0) for at, _, _ in written})
+    chunk.newly_priced += sum(1 for one in written if one.old is None and one.new is not None)
+    chunk.before += sum((one.old for one in written if one.old is not None), Decimal(0))
+    chunk.after += sum((one.new for one in written if one.new is not None), Decimal(0))
+    _correct(cursor, team, [one for one in written if one.reservation is not None])
+    mark(cursor, team, RollupMark.MINUTE, {one.at.replace(second=0, microsecond=0) for one in written})
+
+
+def _correct(cursor, team: int, written: list[_Written]) -> None:
+    """Tell the guard, in the same transaction, what changed of events that name a reservation."""
+    if not written:
+        return
+    cursor.execute(
+        _CORRECT,
+        {
+            "team": team,
+            "ats": [one.at for one in written],
+            "ids": [one.event_id for one in written],
+            "names": [one.reservation for one in written],
+            "usd": [(one.new or 0) - (one.old or 0) for one in written],
+            "unknown": [(one.state in COST_UNKNOWN) - (one.old_state in COST_UNKNOWN) for one in written],
+        },
+    )
