@@ -26,7 +26,6 @@ GUIDES = (
     "client",
     "forecast",
     "reports",
-    "notifications",
     "accounts",
     "replay",
     "operations",

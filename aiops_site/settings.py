@@ -140,8 +140,7 @@ CELERY_TASK_ROUTES = {
     "budgets.tasks.automation.*": {"queue": "realtime"},
     "incidents.tasks.alert_rules.*": {"queue": "realtime"},
     "incidents.tasks.desk.beat_realtime": {"queue": "realtime"},
-    "incidents.tasks.sending.send_due": {"queue": "realtime"},
-    "incidents.tasks.oncall.escalate": {"queue": "realtime"},
+    "incidents.tasks.incidents.*": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
     "usage.tasks.reconciliation.*": {"queue": "backfill"},
     "usage.tasks.attribution.*": {"queue": "backfill"},
@@ -169,6 +168,8 @@ CELERY_BEAT_SCHEDULE = {
     "meter budgets": every("budgets.tasks.guard.refresh_metered", 5),
     "evaluate thresholds of budgets": every("budgets.tasks.automation.evaluate_thresholds", 5),
     "evaluate alert rules": every("incidents.tasks.alert_rules.evaluate_rules", 30),
+    "write timelines of open incidents": every("incidents.tasks.incidents.follow_incidents", 15),
+    "nag for promised updates": every("incidents.tasks.incidents.nag_for_updates", 60),
     "take the pulse of the realtime queue": every("incidents.tasks.desk.beat_realtime", 60),
     "take the pulse of the batch queue": every("incidents.tasks.desk.beat_batch", 60),
     "settle from events": every("budgets.tasks.guard.settle_events", 1),
@@ -177,8 +178,6 @@ CELERY_BEAT_SCHEDULE = {
     "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),
     "weekly cost reports": {"task": "budgets.tasks.reports.weekly_reports", "schedule": crontab(minute=10)},
     "find anomalies": every("budgets.tasks.anomalies.find_anomalies", 60),
-    "send notifications": every("incidents.tasks.sending.send_due", 3),
-    "expire deliveries": every("incidents.tasks.sending.expire_deliveries", 3600),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 

@@ -3,7 +3,9 @@ from incidents.models.alerts import Alert, AlertGroup
 from incidents.models.channels import Channel, NotificationRoute
 from incidents.models.controls import Control, ControlVersion, ModePolicy
 from incidents.models.deliveries import Delivery
+from incidents.models.evidence import IncidentImage, IncidentLink
 from incidents.models.incidents import FailureMode, Incident, IncidentRole, TimelineEntry
+from incidents.models.messages import Message
 from incidents.models.oncall import (
     Escalation,
     EscalationEntry,
@@ -13,8 +15,10 @@ from incidents.models.oncall import (
     RotaMember,
     RotaOverride,
 )
+from incidents.models.responsibilities import Responsibility
 from incidents.models.runbooks import Runbook, RunbookRun, RunbookSection, RunbookVersion, SectionKind, StepTick
 from incidents.models.slos import Slo
+from incidents.models.status_page import StatusComponent
 
 __all__ = [
     "Alert",
@@ -30,10 +34,14 @@ __all__ = [
     "EscalationStep",
     "FailureMode",
     "Incident",
+    "IncidentImage",
+    "IncidentLink",
     "IncidentRole",
+    "Message",
     "ModePolicy",
     "NotificationRoute",
     "QueueBeat",
+    "Responsibility",
     "Rota",
     "RotaMember",
     "RotaOverride",
@@ -46,6 +54,7 @@ __all__ = [
     "SectionKind",
     "Silence",
     "Slo",
+    "StatusComponent",
     "StepTick",
     "TimelineEntry",
 ]

@@ -7,7 +7,7 @@ from incidents.queries.slices import Slice
 from incidents.rules.severity import LEAST_REQUESTS, Readings
 from usage.metrics import MetricResult
 
-FIGURES = ("requests", "errors", "error_rate", "latency_p95", "cost_per_hour")
+FIGURES = ("requests", "errors", "error_rate", "latency_p95")
 # Quality as the desk knows it without evaluations: each with how many answers it is a share of.
 QUALITY = (
     ("citation_coverage", "Citation coverage", "citation_checks"),
@@ -19,14 +19,22 @@ LEAST_CHECKS = 50
 
 def readings(where: Slice) -> Readings:
     """What is so now in the slice, and usually: the same hours a week earlier. Three metric queries."""
-    names = (*FIGURES, *(name for measure in QUALITY for name in (measure[0], measure[2])))
+    requests, errors, error_rate, latency = (where.metric(name) for name in FIGURES)
+    names = (
+        requests,
+        error_rate,
+        latency,
+        "cost_per_hour",
+        *(name for measure in QUALITY for name in (measure[0], measure[2])),
+    )
     now, usual = where.query(names), where.usual.query(names)
     return Readings(
-        requests=now.value("requests"),
-        failing=now.value("error_rate"),
-        usual_failing=usual.value("error_rate"),
-        worst_feature=_worst(where.query(("requests", "errors", "error_rate"), ("feature",))),
-        p95_ratio=_ratio(now, usual, "latency_p95") if usual.value("requests") >= LEAST_REQUESTS else None,
+        noun=where.noun,
+        requests=now.value(requests),
+        failing=now.value(error_rate),
+        usual_failing=usual.value(error_rate),
+        worst_feature=_worst(where.query((requests, errors, error_rate), ("feature",))),
+        p95_ratio=_ratio(now, usual, latency) if usual.value(requests) >= LEAST_REQUESTS else None,
         cost_ratio=_ratio(now, usual, "cost_per_hour"),
         quality_drop=_quality(now, usual),
     )
@@ -42,11 +50,12 @@ def _ratio(now: MetricResult, usual: MetricResult, name: str) -> Decimal | None:
 
 
 def _worst(by_feature: MetricResult) -> tuple[str, Decimal, int] | None:
-    rows = [row for row in by_feature.rows if row.key[0] and row.values["requests"] >= LEAST_REQUESTS]
-    worst = max(rows, key=lambda row: row.values["error_rate"] or 0, default=None)
-    if worst is None or not worst.values["errors"]:
+    requests, errors, error_rate = by_feature.query.metrics
+    rows = [row for row in by_feature.rows if row.key[0] and row.values[requests] >= LEAST_REQUESTS]
+    worst = max(rows, key=lambda row: row.values[error_rate] or 0, default=None)
+    if worst is None or not worst.values[errors]:
         return None
-    return worst.key[0], worst.values["error_rate"], worst.values["requests"]
+    return worst.key[0], worst.values[error_rate], worst.values[requests]
 
 
 def _quality(now: MetricResult, usual: MetricResult) -> tuple[str, Decimal] | None:

@@ -8,8 +8,17 @@ from incidents.models import Incident
 from usage.measures import NARROW_DIMENSIONS
 from usage.metrics import MetricQuery, MetricResult, query
 
+# The metric of model calls for one of requests: an entry event names no provider and no model, so in such a slice
+# there would be no request to speak of.
+OF_CALLS = {
+    "requests": "calls",
+    "errors": "call_errors",
+    "error_rate": "call_error_rate",
+    "latency_p95": "call_latency_p95",
+}
 SHORTEST = timedelta(minutes=1)
 WEEK = timedelta(weeks=1)
+LEAD = timedelta(hours=1)
 # What a page lets people narrow an incident by; machines may use any dimension of the metric query.
 NARROWED_BY = ("feature", "provider", "model", "tenant", "environment")
 
@@ -40,6 +49,23 @@ class Slice:
 
     def earlier(self, by: timedelta) -> "Slice":
         return replace(self, start=self.start - by, end=self.end - by)
+
+    def with_lead(self) -> "Slice":
+        """The same with the hour before it, so that a chart shows what was usual."""
+        return replace(self, start=self.start - LEAD)
+
+    def metric(self, name: str) -> str:
+        """The metric that says in this slice what `name` says of requests."""
+        return OF_CALLS.get(name, name) if self.counts_calls else name
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether model calls are counted instead of requests: where a filter picks a provider or model."""
+        return bool({"provider", "model"} & set(self.filters))
+
+    @property
+    def noun(self) -> str:
+        return "model calls" if self.counts_calls else "requests"
 
     @property
     def length(self) -> timedelta:

@@ -47,11 +47,13 @@ CRITERIA = (
 class Readings:
     """Figures of the incident's slice and time; None is unknown.
 
-    failing, usual_failing: share of requests that fail, now and usually. worst_feature: (name, share of its requests
-    that fail, of how many). p95_ratio, cost_ratio: now by usual. quality_drop: (measure, relative fall: 0.2 is 20 %).
+    requests: how many, or model calls, as `noun` says. failing, usual_failing: share of them that fail, now and
+    usually. worst_feature: (name, share that fails, of how many). p95_ratio, cost_ratio: now by usual. quality_drop:
+    (measure, relative fall: 0.2 is 20 %).
     """
 
     requests: int = 0
+    noun: str = "requests"
     failing: Decimal | None = None
     usual_failing: Decimal | None = None
     worst_feature: tuple[str, Decimal, int] | None = None
@@ -85,7 +87,7 @@ def _failing(readings: Readings) -> tuple[int, str] | None:
     share, usual = readings.failing, readings.usual_failing
     if share is None or readings.requests < LEAST_REQUESTS:
         return None
-    words = f"{formats.percent(share)} of {formats.exact(readings.requests)} requests fail"
+    words = f"{formats.percent(share)} of {formats.exact(readings.requests)} {readings.noun} fail"
     words += f", usually {formats.percent(usual)}" if usual is not None else ""
     if share > HALF:
         return 1, words
@@ -99,7 +101,7 @@ def _feature(readings: Readings) -> tuple[int, str] | None:
     name, share, requests = readings.worst_feature
     if share <= HALF or requests < LEAST_REQUESTS:
         return None
-    return 2, f"{formats.percent(share)} of {formats.exact(requests)} requests of {name} fail"
+    return 2, f"{formats.percent(share)} of {formats.exact(requests)} {readings.noun} of {name} fail"
 
 
 def _latency(readings: Readings) -> tuple[int, str] | None:

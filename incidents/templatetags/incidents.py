@@ -1,6 +1,7 @@
 """What incident pages say about incidents."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django import template
 
@@ -22,3 +23,33 @@ def commander(incident: Incident) -> User | None:
     """Who commands it now; the roles must be prefetched (`with_roles`)."""
     held = [role for role in incident.roles.all() if role.until is None and role.role == "commander"]
     return held[0].user if held else None
+
+
+@register.filter
+def span(length: timedelta) -> str:
+    """A length of time: 2 h 5 min."""
+    return formats.span_text(length)
+
+
+@register.filter
+def running(since: datetime, now: datetime) -> str:
+    """How long a clock runs by now."""
+    return formats.span_text(max(now - since, timedelta()))
+
+
+@register.filter
+def scope_words(incident: Incident) -> str:
+    """The slice in words: "feature answers, search; provider openai"."""
+    return "; ".join(f"{name.replace('_', ' ')} {', '.join(values)}" for name, values in incident.scope.items())
+
+
+@register.filter
+def less(amount: Decimal) -> Decimal:
+    """The amount without its sign."""
+    return abs(amount)
+
+
+@register.filter
+def safe_url(url: str) -> str:
+    """A path of the desk or a web address; "" for anything that would run in the page (javascript: and the like)."""
+    return url if url.startswith(("/", "https://", "http://")) else ""

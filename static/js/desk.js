@@ -37,7 +37,17 @@
       const search = document.querySelector("[data-search]");
       if (search) event.preventDefault(), search.select(), search.focus();
     } else if (event.key === "p") toggleLive();
+    else if (/^[a-z]$/.test(event.key)) act(event);
   });
+
+  /** What carries data-key is reached by that key: a button or link is pressed, a field gets the focus. */
+  function act(event) {
+    const target = document.querySelector(`[data-key="${event.key}"]`);
+    if (!target) return;
+    event.preventDefault();
+    if (target.matches("button, a")) target.click();
+    else target.focus();
+  }
 
   // ---- filters: selects apply at once; what is empty stays out of the URL ---------------------------
   document.addEventListener("change", (event) => {

@@ -1,0 +1,29 @@
+"""Addresses of incidents: the list, the page of one and its parts, what is done to it."""
+
+from django.urls import path
+
+from incidents.views import incident, incident_acts, incidents, responsibilities
+
+urlpatterns = [
+    path("incidents/", incidents.incident_list, name="incident-list"),
+    path("incidents/declare/", incidents.incident_declare, name="incident-declare"),
+    path("incidents/declare/suggestion/", incidents.incident_suggestion, name="incident-suggestion"),
+    path("incidents/owners/", responsibilities.owner_list, name="owner-list"),
+    path("incidents/owners/<int:pk>/remove/", responsibilities.owner_remove, name="owner-remove"),
+    path("incidents/<int:pk>/", incident.incident_detail, name="incident-detail"),
+    path("incidents/<int:pk>/edit/", incident_acts.incident_edit, name="incident-edit"),
+    path("incidents/<int:pk>/acknowledge/", incident_acts.incident_acknowledge, name="incident-acknowledge"),
+    path("incidents/<int:pk>/state/", incident_acts.incident_move, name="incident-move"),
+    path("incidents/<int:pk>/role/", incident_acts.incident_role, name="incident-role"),
+    path("incidents/<int:pk>/note/", incident_acts.incident_note, name="incident-note"),
+    path("incidents/<int:pk>/pin/", incident_acts.incident_pin, name="incident-pin"),
+    path("incidents/<int:pk>/link/", incident_acts.incident_link, name="incident-link"),
+    *(
+        path(f"incidents/<int:pk>/{name}/", incident.incident_part, {"name": name}, name=f"incident-{name}")
+        for name in incident.PARTS
+    ),
+    path("incidents/<int:pk>/timeline.<str:form>", incident.incident_export, name="incident-export"),
+    path("incidents/<int:pk>/timeline/<int:entry>/strike/", incident_acts.incident_strike, name="incident-strike"),
+    path("incidents/<int:pk>/timeline/<int:entry>/image/", incident.incident_image, name="incident-image"),
+    path("incidents/<int:pk>/timeline/<int:entry>/chart/", incident.incident_evidence, name="incident-evidence"),
+]
