@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import Role
-from budgets.actions import create_budget, edit_budget
+from budgets.actions import create_budget, decide_change, edit_budget
 from budgets.facts import FACT_NAMES, check, facts_of
 from budgets.models import Budget
 from budgets.queries.standing import standings
@@ -186,6 +186,21 @@ def test_history_and_undo(client, cast):
     client.post(reverse("budget-undo", args=[budget.pk]), {"base_version": "2"})
     budget.refresh_from_db()
     assert (budget.limit, budget.version) == (100, 3)
+
+
+def test_a_budget_moved_between_teams_does_not_name_a_team_its_reader_may_not_see(client, cast):
+    budget = make(cast)
+    moved = check(facts_of(budget) | {"team": "search"}, teams=[cast.search])
+    asked = edit_budget(author=Author(user=cast.fatima), budget=budget, base_version=1, draft=moved, reason="Theirs")
+    decide_change(author=Author(user=cast.ada), change=asked.pending, approve=True)
+    address = reverse("budget-history", args=[budget.pk])
+    client.force_login(cast.stan)
+    page = client.get(address).content.decode()
+    assert "<del>another team</del>" in page and "Search &amp; Answers" in page and "Support AI" not in page
+    assert "Back to this" not in page
+    client.force_login(cast.fatima)
+    page = client.get(address).content.decode()
+    assert "<del>Support AI</del>" in page and "Back to this" in page
 
 
 def test_ending_and_taking_up_again(client, cast):

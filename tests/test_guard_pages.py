@@ -5,11 +5,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.demo import create_demo_teams
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Membership, Role
 from budgets.demo import create_demo_budgets
 from budgets.guard.demo import create_demo_reservations
 from budgets.models import RateLimit
-from tests.cast import make_key
+from tests.cast import make_key, make_user
 from tests.guard import ask, make_budget, reserve, reserve_at
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +118,16 @@ def test_only_those_who_may_set_controls_end_limits(client, cast, who, status):
     limit = RateLimit.objects.create(team=cast.support, name="front door", requests_per_minute=1)
     client.force_login(getattr(cast, who))
     assert client.post(reverse("rate-limit-end", args=[limit.pk]), {"reason": "x"}).status_code == status
+
+
+def test_ending_a_limit_is_offered_to_those_only_who_may(client, cast):
+    oda = make_user("oda", Role.OPERATOR, cast.support)
+    Membership.objects.create(user=oda, team=cast.search, role=Role.VIEWER)
+    mine = RateLimit.objects.create(team=cast.support, name="mine", requests_per_minute=1)
+    theirs = RateLimit.objects.create(team=cast.search, name="theirs", requests_per_minute=1)
+    shown = page(client, oda, "rate-limit-list")
+    assert "theirs" in shown and reverse("rate-limit-end", args=[mine.pk]) in shown
+    assert reverse("rate-limit-end", args=[theirs.pk]) not in shown
 
 
 def test_an_operator_of_one_team_cannot_limit_all_of_them(client, cast):

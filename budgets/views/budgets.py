@@ -26,7 +26,6 @@ from budgets.queries.standing import Standing, standings
 from budgets.queries.used import METRICS
 from budgets.queries.visible import get_budget, visible_budgets, waiting_changes
 from budgets.rules.periods import previous_period
-from budgets.rules.table import percent_text
 from budgets.views.shown import amount, tabs, tell
 from usage.metrics import MetricQuery, query
 
@@ -233,31 +232,3 @@ def _before(standing: Standing, metric: str, step: str) -> list[tuple[datetime, 
     start, end = previous_period(standing.budget, standing.start)
     points = _running(standing.budget, metric, start, end, step, standing.now)
     return [(at - start + standing.start, value) for at, value in points]
-
-
-@login_required
-@require_safe
-def budget_history(request: HttpRequest, pk: int) -> HttpResponse:
-    """Every version, newest first, with what changed, who and why."""
-    budget = get_budget(request.user, pk)
-    revisions = list(budget.revisions.select_related("actor", "approved_by"))
-    older: list[Any] = [*revisions[1:], None]
-    pairs = zip(revisions, older, strict=True)
-    steps = [(one, differences(before.facts if before else {}, one.facts)) for one, before in pairs]
-    return render(
-        request,
-        "budgets/history.html",
-        {"budget": budget, "steps": steps, "may_edit": can(request.user, "budget.edit", budget.team)},
-    )
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(fact, before, after) of every fact that differs; nothing where there was nothing before."""
-    names = [name for name in after if before and before.get(name) != after[name]]
-    return [(name, _words(before.get(name)), _words(after[name])) for name in names]
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{percent_text(row)} % {row['action']}" for row in value)
-    return str(value) if value not in ("", None) else "–"

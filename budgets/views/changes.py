@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import can, require
+from accounts.access import can, person_of, require
 from accounts.posted import author_of, text_of, whole_number
 from budgets.actions import (
     archive_budget,
@@ -26,7 +26,7 @@ from budgets.facts import facts_of
 from budgets.forms.budgets import DecisionForm, GrantForm, ReasonForm
 from budgets.models import PendingChange
 from budgets.queries.visible import get_budget, visible_budgets, waiting_changes
-from budgets.views.budgets import differences
+from budgets.views.history import differences, team_names
 from budgets.views.shown import tabs, tell
 
 
@@ -34,7 +34,7 @@ from budgets.views.shown import tabs, tell
 @require_safe
 def budget_approvals(request: HttpRequest) -> HttpResponse:
     """Changes that wait for a second person, with what each would do; and the last decided."""
-    waiting = list(waiting_changes(request.user))
+    waiting, names = list(waiting_changes(request.user)), team_names(person_of(request))
     decided = (
         PendingChange.objects.filter(budget__in=visible_budgets(request.user))
         .exclude(state=PendingChange.State.WAITING)
@@ -45,20 +45,20 @@ def budget_approvals(request: HttpRequest) -> HttpResponse:
         request,
         "budgets/approvals.html",
         {
-            "waiting": [(one, what_changes(one), _may_decide(request, one)) for one in waiting],
+            "waiting": [(one, what_changes(one, names), _may_decide(request, one)) for one in waiting],
             "decided": decided,
             "tabs": tabs("budget-approvals", len(waiting)),
         },
     )
 
 
-def what_changes(change: PendingChange) -> list[tuple[str, str, str]]:
-    """(fact, before, after) of a waiting change."""
+def what_changes(change: PendingChange, teams: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(fact, before, after) of a waiting change; `teams`: team_names() of the reader."""
     if grant := change.facts.get("grant"):
         return [("grant", "–", f"{grant['amount']} until {grant['expires_at'][:10]}")]
     if change.facts.get("ended"):
         return [("budget", "in force", "ended")]
-    return differences(facts_of(change.budget), change.facts)
+    return differences(facts_of(change.budget), change.facts, teams)
 
 
 def _may_decide(request: HttpRequest, change: PendingChange) -> bool:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import can_anywhere, person_of, require, visible_teams
+from accounts.access import can, can_anywhere, person_of, require, visible_teams
 from accounts.models import ApiKey, Team
 from accounts.posted import author_of, report, text_of
 from aiops_site.charts import Chart, Series
@@ -99,7 +99,7 @@ def limit_list(request: HttpRequest) -> HttpResponse:
         "budgets/limits.html",
         {
             "tabs": tabs("rate-limit-list"),
-            "limits": limits,
+            "limits": [(one, can(user, "control.set", one.team)) for one in limits],
             "may_set": can_anywhere(user, "control.set"),
         },
     )
