@@ -26,6 +26,7 @@ GUIDES = (
     "client",
     "forecast",
     "reports",
+    "notifications",
     "accounts",
     "replay",
     "operations",

@@ -141,6 +141,8 @@ CELERY_TASK_ROUTES = {
     "incidents.tasks.alert_rules.*": {"queue": "realtime"},
     "incidents.tasks.desk.beat_realtime": {"queue": "realtime"},
     "incidents.tasks.incidents.*": {"queue": "realtime"},
+    "incidents.tasks.sending.send_due": {"queue": "realtime"},
+    "incidents.tasks.oncall.escalate": {"queue": "realtime"},
     "usage.tasks.repricing.*": {"queue": "backfill"},
     "usage.tasks.reconciliation.*": {"queue": "backfill"},
     "usage.tasks.attribution.*": {"queue": "backfill"},
@@ -178,6 +180,8 @@ CELERY_BEAT_SCHEDULE = {
     "forecast": every("budgets.tasks.forecasts.refresh_forecasts", 60),
     "weekly cost reports": {"task": "budgets.tasks.reports.weekly_reports", "schedule": crontab(minute=10)},
     "find anomalies": every("budgets.tasks.anomalies.find_anomalies", 60),
+    "send notifications": every("incidents.tasks.sending.send_due", 3),
+    "expire deliveries": every("incidents.tasks.sending.expire_deliveries", 3600),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 

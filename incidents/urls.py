@@ -3,11 +3,22 @@
 from django.urls import include, path
 
 from incidents.api.controls import ControlsView
-from incidents.views import alerts, controls
+from incidents.views import alerts, channels, controls
 
 urlpatterns = [
     # Pages
     path("alerts/", alerts.alert_list, name="alert-list"),
+    path("alerts/channels/", channels.channel_list, name="channel-list"),
+    path("alerts/channels/add/", channels.channel_add, name="channel-add"),
+    path("alerts/channels/<int:pk>/", channels.channel_edit, name="channel-edit"),
+    path("alerts/channels/<int:pk>/test/", channels.channel_test, name="channel-test"),
+    path("alerts/channels/<int:pk>/switch/", channels.channel_switch, name="channel-switch"),
+    path("alerts/channels/<int:pk>/secret/", channels.channel_secret, name="channel-secret"),
+    path("alerts/channels/<int:pk>/remove/", channels.channel_remove, name="channel-remove"),
+    path("alerts/routes/add/", channels.route_add, name="route-add"),
+    path("alerts/routes/<int:pk>/remove/", channels.route_remove, name="route-remove"),
+    path("alerts/deliveries/", channels.delivery_list, name="delivery-list"),
+    path("alerts/deliveries/<int:pk>/resend/", channels.delivery_resend, name="delivery-resend"),
     path("controls/", controls.control_list, name="control-list"),
     path("controls/set/", controls.control_set, name="control-set"),
     path("controls/<int:pk>/end/", controls.control_end, name="control-end"),

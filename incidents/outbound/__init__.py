@@ -1,0 +1,1 @@
+"""How a message leaves the desk: one module for each kind of channel, each with `send(channel, message) -> Outcome`."""
