@@ -27,6 +27,7 @@ GUIDES = (
     "forecast",
     "reports",
     "notifications",
+    "drills",
     "accounts",
     "replay",
     "operations",

@@ -182,6 +182,7 @@ CELERY_BEAT_SCHEDULE = {
     "find anomalies": every("budgets.tasks.anomalies.find_anomalies", 60),
     "send notifications": every("incidents.tasks.sending.send_due", 3),
     "expire deliveries": every("incidents.tasks.sending.expire_deliveries", 3600),
+    "advance drills": every("aiops_site.tasks.advance_drills", 5),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),
 }
 

@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from incidents.api.controls import ControlsView
-from incidents.views import alerts, channels, controls
+from incidents.views import alerts, channels, controls, drills
 
 urlpatterns = [
     # Pages
@@ -28,6 +28,12 @@ urlpatterns = [
     path("controls/policies/<int:pk>/remove/", controls.policy_remove, name="policy-remove"),
     path("", include("incidents.response_urls")),
     path("", include("incidents.runbook_urls")),
+    path("drills/", drills.drill_list, name="drill-list"),
+    path("drills/start/", drills.drill_start, name="drill-start"),
+    path("drills/<int:pk>/", drills.drill_detail, name="drill-detail"),
+    path("drills/<int:pk>/end/", drills.drill_end, name="drill-end"),
+    path("drills/<int:pk>/say/", drills.drill_say, name="drill-say"),
+    path("drills/<int:pk>/notes/", drills.drill_notes, name="drill-notes"),
     # API
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

@@ -22,7 +22,7 @@ from tests.traffic import event, record
 from usage import partitions
 from usage.actions import record_events
 from usage.measures import MODEL_OPERATIONS
-from usage.metrics import MetricQuery, QueryError, query
+from usage.metrics import MetricQuery, QueryError, catalogue, query
 from usage.models import RollupMark
 from usage.rollups import drain, drain_tier
 
@@ -395,3 +395,7 @@ def test_a_step_finer_than_what_is_kept_is_refused(team):
         query(ask(team, "requests", hours=24 * 15, step="15min"))
     with pytest.raises(QueryError, match="Use day"):
         query(MetricQuery(("requests",), timezone.now() - 410 * DAY, timezone.now() - 390 * DAY, "hour"))
+
+
+def test_no_two_metrics_have_the_same_name():
+    assert len(catalogue.CATALOGUE) == len(catalogue.METRICS)

@@ -42,6 +42,9 @@ MODEL_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings",
 # counted. An event of any other operation is priced where it names a model and tokens.
 WRAPPER_OPERATIONS = ("gateway", "invoke_agent", "create_agent", "invoke_workflow", "plan")
 
+# Drills inject their telemetry here; it is in no figure unless this environment is asked for.
+DRILL_ENVIRONMENT = "drill"
+
 # usage_event.cost_state
 COST_NONE, COST_PRICED, COST_UNPRICED, COST_UNMETERED = 0, 1, 2, 3
 

@@ -18,6 +18,7 @@ from incidents.actions.grouping import refresh_muting
 from incidents.models import Alert, AlertRule, RuleState
 from incidents.queries.burning import BurnRates
 from incidents.queries.desk import EVALUATED, desk_label_sets
+from incidents.queries.drilling import add_drills
 from incidents.queries.readings import METRIC_KINDS, Found, LabelSet, read
 from incidents.rules.alert_rules import Reading, Standing, judge, step
 from incidents.rules.measured import measured, terms
@@ -80,6 +81,7 @@ def _read(rules: Sequence[AlertRule], now: datetime) -> Found:
             _try(rule, desk_label_sets, found, now)
         elif rule.kind == AlertRule.Kind.BURN_RATE:
             _try(rule, burn_rates.label_sets, found, now)
+    add_drills(rules, found, now)
     own = own_rules(rules)
     for rule in rules:
         if rule.team_id is None and own[rule.slug] and rule.pk in found.sets:

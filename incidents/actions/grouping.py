@@ -15,6 +15,7 @@ from incidents.actions.timeline import record
 from incidents.models import Alert, AlertGroup, Incident, TimelineEntry
 from incidents.queries.muting import in_force, told
 from incidents.rules.grouping import group_key, is_louder, rank
+from usage.measures import DRILL_ENVIRONMENT
 
 DESK = Author(label="alert rules")
 _OPEN = """
@@ -57,7 +58,8 @@ def _open_groups(alerts: Iterable[Alert], at: datetime) -> dict[tuple[int | None
 
 def _cause(alert: Alert) -> str:
     root = alert.rule.parent if alert.rule else None
-    return group_key(alert.runbook, root.runbook_section.key if root else "")
+    cause = group_key(alert.runbook, root.runbook_section.key if root else "")
+    return f"{DRILL_ENVIRONMENT}:{cause}" if alert.is_drill else cause
 
 
 def settle(group_ids: Collection[int], at: datetime) -> None:
@@ -143,8 +145,9 @@ def _declare(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
         at=at,
         impact_started_at=min(one.started_at for one in loud),
         summary=first.detail,
-        failure_mode=_failure_mode(first),
+        failure_mode="" if first.is_drill else _failure_mode(first),  # of a drill, people are to find it
         scope=_scope(first),
+        is_drill=first.is_drill,
         source_kind="alert_group",
         source_key=str(group.pk),
     )
@@ -159,7 +162,8 @@ def _scope(alert: Alert) -> dict[str, list[str]]:
     """The slice of the alert: the filters of its rule and its own labels."""
     rule = alert.rule
     filters = {name: list(values) for name, values in rule.filters.items()} if rule else {}
-    return filters | {name: [alert.labels[name]] for name in (rule.breakdown if rule else []) if name in alert.labels}
+    scope = filters | {name: [alert.labels[name]] for name in (rule.breakdown if rule else []) if name in alert.labels}
+    return scope | ({"environment": [DRILL_ENVIRONMENT]} if alert.is_drill else {})
 
 
 def attach(*, author: Author, group: AlertGroup, incident: Incident) -> None:

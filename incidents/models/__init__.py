@@ -3,6 +3,7 @@ from incidents.models.alerts import Alert, AlertGroup
 from incidents.models.channels import Channel, NotificationRoute
 from incidents.models.controls import Control, ControlVersion, ModePolicy
 from incidents.models.deliveries import Delivery
+from incidents.models.drills import Drill
 from incidents.models.evidence import IncidentImage, IncidentLink
 from incidents.models.incidents import FailureMode, Incident, IncidentRole, TimelineEntry
 from incidents.models.messages import Message
@@ -28,6 +29,7 @@ __all__ = [
     "Control",
     "ControlVersion",
     "Delivery",
+    "Drill",
     "Escalation",
     "EscalationEntry",
     "EscalationPolicy",

@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models import F, Q
 
+from usage.measures import DRILL_ENVIRONMENT
+
 
 class Alert(models.Model):
     """One alert from its first raise to its resolution; a source raises it again while it lasts."""
@@ -68,6 +70,11 @@ class Alert(models.Model):
     @property
     def is_firing(self) -> bool:
         return self.resolved_at is None
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether it is about the telemetry of a drill."""
+        return self.labels.get("environment") == DRILL_ENVIRONMENT
 
 
 class AlertGroup(models.Model):

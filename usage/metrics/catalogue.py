@@ -4,86 +4,34 @@ Three populations: an *event* is one stage; a *request* is an event without a pa
 is an event whose operation calls a model.
 """
 
-from functools import cache
-from typing import Literal
+from usage.metrics.metric import Metric
+from usage.metrics.parts import (
+    ANSWERED,
+    CALL,
+    CALLS,
+    CONVERSATIONS,
+    FAILED,
+    INPUT,
+    OUTPUT,
+    OWN_TOKENS,
+    PRICED,
+    REQUEST,
+    REQUESTS,
+    TOKENS,
+    checks,
+    cost,
+    percentiles,
+    quota,
+    share,
+    sum_of,
+    tokens,
+)
 
-from usage.measures import MODEL_OPERATIONS, WRAPPER_OPERATIONS
-from usage.metrics.metric import Distinct, Metric, Peak, Percentile, Sum
-
-# What metrics ask of a series by name (SQL on the alias s): worked out once for each series, not for each row.
-FLAGS = {
-    "is_call": f"s.operation IN ({', '.join(repr(name) for name in MODEL_OPERATIONS)})",
-    "own_tokens": f"s.operation NOT IN ({', '.join(repr(name) for name in WRAPPER_OPERATIONS)})",
-    "failed": "s.status = 'error'",
-    "answered": "s.status IN ('success', 'fallback')",
-}
-REQUEST, CALL, FAILED, ANSWERED = "s.entry", "s.is_call", "s.failed", "s.answered"
-# Tokens of a wrapper are sums of its calls' tokens: counting them would double them.
-OWN_TOKENS = "s.own_tokens"
-
-
-@cache
-def _of(*measures: str, where: str = "") -> Sum:
-    return Sum(measures, where)
-
-
-REQUESTS = _of("events", where=REQUEST)
-CALLS = _of("events", where=CALL)
-COST = _of("cost_usd")
-INPUT, OUTPUT = _of("input_tokens", where=OWN_TOKENS), _of("output_tokens", where=OWN_TOKENS)
-TOKENS = _of("input_tokens", "output_tokens", where=OWN_TOKENS)
-CONVERSATIONS = Distinct("conversation")
-PRICED = _of("priced")
-UNKNOWN_COST = _of("unpriced", "unmetered")
-
-
-def _cost(name: str, label: str, description: str, **options) -> Metric:
-    return Metric(name, label, "USD", description, COST, better="down", known=PRICED, unknown=UNKNOWN_COST, **options)
-
-
-def _share(name: str, label: str, description: str, part: Sum, whole: Sum, better: Literal["up", "down", ""]) -> Metric:
-    return Metric(name, label, "ratio", description, part, per=whole, better=better)
-
-
-def _checks(name: str, label: str, value: Sum) -> Metric:
-    return Metric(name, label, "count", f"{label}: the sample of a quality proxy", value)
-
-
-def _tokens(name: str, label: str, description: str) -> Metric:
-    return Metric(name, label, "tokens", description, _of(name, where=OWN_TOKENS))
-
-
-def _percentiles(prefix: str, label: str, description: str, histogram, where: str) -> list[Metric]:
-    return [
-        Metric(
-            f"{prefix}_p{percent}",
-            f"{label} p{percent}",
-            "ms",
-            f"{description}; {percent} % were faster. Relative error at most 2 %.",
-            Percentile(histogram, percent / 100, where),
-            better="down",
-        )
-        for percent in (50, 95, 99)
-    ]
-
-
-def _quota(of: Literal["requests", "tokens"], what: str, noun: str) -> Metric:
-    return Metric(
-        f"quota_use_{of}",
-        f"Quota use, {noun}",
-        "ratio",
-        f"{what} of the busiest minute by the {noun} that the provider allows in a minute. Of several limits the one"
-        " used most; unknown where none is recorded. Read from minutes, kept for 14 days",
-        Peak(of),
-        better="down",
-    )
-
-
-_METRICS = [
+METRICS = [
     # Traffic
     Metric("requests", "Requests", "count", "Events without a parent: requests as the caller saw them", REQUESTS),
     Metric("calls", "Model calls", "count", "Events whose operation calls a model", CALLS),
-    Metric("events", "Events", "count", "All stages", _of("events")),
+    Metric("events", "Events", "count", "All stages", sum_of("events")),
     Metric(
         "conversations",
         "Conversations",
@@ -97,7 +45,7 @@ _METRICS = [
         "Concurrency",
         "count",
         "Requests in flight on average: time spent in requests by time passed",
-        _of("latency_ms", where=REQUEST),
+        sum_of("latency_ms", where=REQUEST),
         per_time="ms",
     ),
     # Errors
@@ -106,30 +54,30 @@ _METRICS = [
         "Failed requests",
         "count",
         "Requests that ended in an error",
-        _of("events", where=f"{REQUEST} AND {FAILED}"),
+        sum_of("events", where=f"{REQUEST} AND {FAILED}"),
         better="down",
     ),
-    _share(
+    share(
         "error_rate",
         "Error rate",
         "Failed requests by requests",
-        _of("events", where=f"{REQUEST} AND {FAILED}"),
+        sum_of("events", where=f"{REQUEST} AND {FAILED}"),
         REQUESTS,
         "down",
     ),
-    _share(
+    share(
         "availability",
         "Availability",
         "Requests answered (also by a fallback) by requests answered or failed",
-        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
-        _of("events", where=f"{REQUEST} AND ({ANSWERED} OR {FAILED})"),
+        sum_of("events", where=f"{REQUEST} AND {ANSWERED}"),
+        sum_of("events", where=f"{REQUEST} AND ({ANSWERED} OR {FAILED})"),
         "up",
     ),
-    _share(
+    share(
         "completion_rate",
         "Completion rate",
         "Requests answered by all requests, blocked and cancelled ones too",
-        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
+        sum_of("events", where=f"{REQUEST} AND {ANSWERED}"),
         REQUESTS,
         "up",
     ),
@@ -138,7 +86,7 @@ _METRICS = [
         "Successful requests",
         "count",
         "Requests answered, also by a fallback",
-        _of("events", where=f"{REQUEST} AND {ANSWERED}"),
+        sum_of("events", where=f"{REQUEST} AND {ANSWERED}"),
         better="up",
     ),
     Metric(
@@ -146,7 +94,7 @@ _METRICS = [
         "Failed events",
         "count",
         "Stages that failed, for the error taxonomy",
-        _of("events", where=FAILED),
+        sum_of("events", where=FAILED),
         better="down",
     ),
     Metric(
@@ -154,14 +102,14 @@ _METRICS = [
         "Failed model calls",
         "count",
         "Model calls that ended in an error, also where a fallback answered",
-        _of("events", where=f"{CALL} AND {FAILED}"),
+        sum_of("events", where=f"{CALL} AND {FAILED}"),
         better="down",
     ),
-    _share(
+    share(
         "call_error_rate",
         "Provider error rate",
         "Failed model calls by model calls",
-        _of("events", where=f"{CALL} AND {FAILED}"),
+        sum_of("events", where=f"{CALL} AND {FAILED}"),
         CALLS,
         "down",
     ),
@@ -170,7 +118,7 @@ _METRICS = [
         "Time-outs",
         "count",
         "Stages that timed out",
-        _of("events", where="s.error_type = 'timeout'"),
+        sum_of("events", where="s.error_type = 'timeout'"),
         better="down",
     ),
     Metric(
@@ -178,14 +126,14 @@ _METRICS = [
         "Rate limited (429)",
         "count",
         "Model calls refused for their rate",
-        _of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
+        sum_of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
         better="down",
     ),
-    _share(
+    share(
         "rate_limited_rate",
         "429 rate",
         "Model calls refused for their rate by model calls",
-        _of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
+        sum_of("events", where=f"{CALL} AND s.error_type = 'rate_limit'"),
         CALLS,
         "down",
     ),
@@ -194,42 +142,42 @@ _METRICS = [
         "Fallbacks",
         "count",
         "Model calls answered by a fallback",
-        _of("events", where=f"{CALL} AND s.status = 'fallback'"),
+        sum_of("events", where=f"{CALL} AND s.status = 'fallback'"),
         better="down",
     ),
-    _share(
+    share(
         "fallback_rate",
         "Fallback rate",
         "Model calls answered by a fallback by model calls",
-        _of("events", where=f"{CALL} AND s.status = 'fallback'"),
+        sum_of("events", where=f"{CALL} AND s.status = 'fallback'"),
         CALLS,
         "down",
     ),
-    Metric("retries", "Retries", "count", "Retries the client made", _of("retry_count"), better="down"),
-    _share(
+    Metric("retries", "Retries", "count", "Retries the client made", sum_of("retry_count"), better="down"),
+    share(
         "retry_rate",
         "Retry rate",
         "Model calls that were retried by model calls",
-        _of("retried", where=CALL),
+        sum_of("retried", where=CALL),
         CALLS,
         "down",
     ),
     # Latency and saturation
-    *_percentiles("latency", "Latency", "Time of a request from end to end", "latency", REQUEST),
-    *_percentiles("stage_latency", "Stage latency", "Time of one stage; break it down by operation", "latency", ""),
-    *_percentiles("call_latency", "Model latency", "Time of a model call", "latency", CALL),
-    *_percentiles("ttft", "Time to first token", "Time from the start of a model call to its first token", "ttft", ""),
-    *_percentiles("queue", "Queue wait", "Time waited before the work began", "queue", ""),
-    _quota("requests", "Model calls", "requests"),
-    _quota("tokens", "Input and output tokens", "tokens"),
+    *percentiles("latency", "Latency", "Time of a request from end to end", "latency", REQUEST),
+    *percentiles("stage_latency", "Stage latency", "Time of one stage; break it down by operation", "latency", ""),
+    *percentiles("call_latency", "Model latency", "Time of a model call", "latency", CALL),
+    *percentiles("ttft", "Time to first token", "Time from the start of a model call to its first token", "ttft", ""),
+    *percentiles("queue", "Queue wait", "Time waited before the work began", "queue", ""),
+    quota("requests", "Model calls", "requests"),
+    quota("tokens", "Input and output tokens", "tokens"),
     # Tokens
     Metric("total_tokens", "Tokens", "tokens", "Input and output tokens", TOKENS),
-    _tokens("input_tokens", "Input tokens", "Tokens sent, cached ones included"),
-    _tokens("output_tokens", "Output tokens", "Tokens generated, reasoning included"),
-    _tokens("cached_input_tokens", "Cached input tokens", "Part of the input read from the provider's cache"),
-    _tokens("cache_write_tokens", "Cache write tokens", "Part of the input written to the provider's cache"),
-    _tokens("reasoning_tokens", "Reasoning tokens", "Part of the output spent on reasoning"),
-    _tokens("context_tokens", "Context tokens", "Part of the input that is retrieved text"),
+    tokens("input_tokens", "Input tokens", "Tokens sent, cached ones included"),
+    tokens("output_tokens", "Output tokens", "Tokens generated, reasoning included"),
+    tokens("cached_input_tokens", "Cached input tokens", "Part of the input read from the provider's cache"),
+    tokens("cache_write_tokens", "Cache write tokens", "Part of the input written to the provider's cache"),
+    tokens("reasoning_tokens", "Reasoning tokens", "Part of the output spent on reasoning"),
+    tokens("context_tokens", "Context tokens", "Part of the input that is retrieved text"),
     Metric(
         "tokens_per_minute", "Tokens per minute", "tokens", "Input and output tokens by time", TOKENS, per_time="minute"
     ),
@@ -250,15 +198,15 @@ _METRICS = [
         OUTPUT,
         per=CALLS,
     ),
-    _share(
+    share(
         "cached_input_share",
         "Cached input",
         "Input tokens read from the provider's cache by input tokens",
-        _of("cached_input_tokens", where=OWN_TOKENS),
+        sum_of("cached_input_tokens", where=OWN_TOKENS),
         INPUT,
         "up",
     ),
-    _share(
+    share(
         "output_input_ratio",
         "Output by input",
         "Output tokens by input tokens",
@@ -267,18 +215,18 @@ _METRICS = [
         "",
     ),
     # Cost
-    _cost("cost_usd", "Spend", "Computed cost of the calls with a known price"),
-    _cost("cost_per_hour", "Spend per hour", "Computed cost by time", per_time="hour"),
-    _cost("cost_per_request", "Cost per request", "Computed cost by request", per=REQUESTS),
-    _cost(
+    cost("cost_usd", "Spend", "Computed cost of the calls with a known price"),
+    cost("cost_per_hour", "Spend per hour", "Computed cost by time", per_time="hour"),
+    cost("cost_per_request", "Cost per request", "Computed cost by request", per=REQUESTS),
+    cost(
         "cost_per_1k_requests", "Cost per 1k requests", "Computed cost by thousand requests", per=REQUESTS, scale=1000
     ),
-    _cost("cost_per_call", "Cost per call", "Computed cost by model call with a known price", per=PRICED),
-    _cost(
+    cost("cost_per_call", "Cost per call", "Computed cost by model call with a known price", per=PRICED),
+    cost(
         "cost_per_success",
         "Cost per success",
         "Computed cost by successful request",
-        per=_of("events", where=f"{REQUEST} AND {ANSWERED}"),
+        per=sum_of("events", where=f"{REQUEST} AND {ANSWERED}"),
     ),
     Metric(
         "cost_per_conversation",
@@ -286,23 +234,25 @@ _METRICS = [
         "USD",
         "Computed cost of the calls that name a conversation by conversations; from 2,048 of them on,"
         " their number is an estimate with a standard error of 2.2 %",
-        _of("conversation_cost_usd"),
+        sum_of("conversation_cost_usd"),
         per=CONVERSATIONS,
         better="down",
-        known=_of("conversation_priced"),
-        unknown=_of("conversation_unknown"),
+        known=sum_of("conversation_priced"),
+        unknown=sum_of("conversation_unknown"),
     ),
-    _cost("cost_per_1k_tokens", "Cost per 1k tokens", "Computed cost by thousand tokens", per=TOKENS, scale=1000),
+    cost("cost_per_1k_tokens", "Cost per 1k tokens", "Computed cost by thousand tokens", per=TOKENS, scale=1000),
     # Calls that name a reservation of the guard.
-    Metric("guarded_cost_usd", "Guarded spend", "USD", "Cost of guarded calls", _of("guarded_cost_usd")),
-    Metric("guarded_tokens", "Guarded tokens", "tokens", "Of guarded calls", _of("guarded_tokens", where=OWN_TOKENS)),
-    Metric("guarded_calls", "Guarded calls", "count", "Guarded model calls", _of("guarded_events", where=CALL)),
+    Metric("guarded_cost_usd", "Guarded spend", "USD", "Cost of guarded calls", sum_of("guarded_cost_usd")),
+    Metric(
+        "guarded_tokens", "Guarded tokens", "tokens", "Of guarded calls", sum_of("guarded_tokens", where=OWN_TOKENS)
+    ),
+    Metric("guarded_calls", "Guarded calls", "count", "Guarded model calls", sum_of("guarded_events", where=CALL)),
     Metric(
         "unpriced_calls",
         "Calls without a price",
         "count",
         "Calls whose model has no known price: their cost is unknown",
-        _of("unpriced"),
+        sum_of("unpriced"),
         better="down",
     ),
     Metric(
@@ -310,7 +260,7 @@ _METRICS = [
         "Calls without usage",
         "count",
         "Calls that reported no token counts: their cost is unknown",
-        _of("unmetered"),
+        sum_of("unmetered"),
         better="down",
     ),
     Metric(
@@ -318,81 +268,81 @@ _METRICS = [
         "Reported cost",
         "USD",
         "Cost as the clients reported it",
-        _of("reported_cost_usd"),
-        known=_of("reported"),
-        unknown=_of("events"),
+        sum_of("reported_cost_usd"),
+        known=sum_of("reported"),
+        unknown=sum_of("events"),
     ),
     # Quality proxies
-    _share(
+    share(
         "refusal_rate",
         "Refusal rate",
         "Refused answers by answers that say whether they refused",
-        _of("refused"),
-        _of("refused_known"),
+        sum_of("refused"),
+        sum_of("refused_known"),
         "down",
     ),
-    _share(
+    share(
         "policy_hit_rate",
         "Policy hit rate",
         "Policy hits by events that say whether a policy was hit",
-        _of("policy_hits"),
-        _of("policy_known"),
+        sum_of("policy_hits"),
+        sum_of("policy_known"),
         "down",
     ),
-    _share(
+    share(
         "schema_validity",
         "Schema validity",
         "Answers that met their schema by answers checked",
-        _of("schema_valid"),
-        _of("schema_known"),
+        sum_of("schema_valid"),
+        sum_of("schema_known"),
         "up",
     ),
-    _share(
+    share(
         "citation_coverage",
         "Citation coverage",
         "Answers with a citation by answers that count them",
-        _of("cited"),
-        _of("citations_known"),
+        sum_of("cited"),
+        sum_of("citations_known"),
         "up",
     ),
-    _share(
+    share(
         "empty_retrieval_rate",
         "Empty retrieval",
         "Retrievals without a document by retrievals that count them",
-        _of("empty_retrievals"),
-        _of("documents_known"),
+        sum_of("empty_retrievals"),
+        sum_of("documents_known"),
         "down",
     ),
-    _share(
+    share(
         "low_similarity_rate",
         "Low similarity",
         "Retrievals whose best score is below 0.5 by retrievals with a score",
-        _of("low_scores"),
-        _of("scores_known"),
+        sum_of("low_scores"),
+        sum_of("scores_known"),
         "down",
     ),
-    _share(
+    share(
         "tool_failure_rate",
         "Tool failure rate",
         "Failed tool executions by tool executions",
-        _of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
-        _of("events", where="s.operation = 'execute_tool'"),
+        sum_of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
+        sum_of("events", where="s.operation = 'execute_tool'"),
         "down",
     ),
-    _share(
+    share(
         "cache_hit_rate",
         "Response cache hits",
         "Answers from the response cache by answers that say so",
-        _of("cache_hits"),
-        _of("cache_known"),
+        sum_of("cache_hits"),
+        sum_of("cache_known"),
         "up",
     ),
-    _share(
+    share(
         "feedback_score",
         "Thumbs up",
         "Thumbs up by thumbs given",
-        _of("feedback_up"),
-        _of("feedback_up", "feedback_down"),
+        sum_of("feedback_up"),
+        sum_of("feedback_up", "feedback_down"),
         "up",
     ),
     Metric(
@@ -400,39 +350,43 @@ _METRICS = [
         "Escalations",
         "count",
         "Requests handed over to a person",
-        _of("escalated"),
+        sum_of("escalated"),
         better="down",
     ),
-    _share(
+    share(
         "escalation_rate",
         "Escalation rate",
         "Requests handed over to a person by requests that say whether they were",
-        _of("escalated"),
-        _of("escalated_known"),
+        sum_of("escalated"),
+        sum_of("escalated_known"),
         "down",
     ),
-    Metric("feedback_count", "Feedback", "count", "Thumbs given", _of("feedback_up", "feedback_down")),
+    Metric("feedback_count", "Feedback", "count", "Thumbs given", sum_of("feedback_up", "feedback_down")),
     # What the proxies above are shares of: how many answers say so, and how many of them did
-    _checks("refusal_checks", "Answers that say whether they refused", _of("refused_known")),
-    _checks("policy_checks", "Events that say whether a policy was hit", _of("policy_known")),
-    _checks("schema_checks", "Answers checked against their schema", _of("schema_known")),
-    _checks("citation_checks", "Answers that count their citations", _of("citations_known")),
-    _checks("retrieval_checks", "Retrievals that count their documents", _of("documents_known")),
-    _checks("similarity_checks", "Retrievals with a score", _of("scores_known")),
-    _checks("cache_checks", "Answers that say whether they came from the response cache", _of("cache_known")),
-    _checks("escalation_checks", "Requests that say whether they were handed over to a person", _of("escalated_known")),
-    Metric("refusals", "Refusals", "count", "Refused answers", _of("refused"), better="down"),
-    Metric("policy_hits", "Policy hits", "count", "Events that hit a policy", _of("policy_hits"), better="down"),
-    Metric(
-        "valid_answers", "Valid answers", "count", "Answers that met their schema", _of("schema_valid"), better="up"
+    checks("refusal_checks", "Answers that say whether they refused", sum_of("refused_known")),
+    checks("policy_checks", "Events that say whether a policy was hit", sum_of("policy_known")),
+    checks("schema_checks", "Answers checked against their schema", sum_of("schema_known")),
+    checks("citation_checks", "Answers that count their citations", sum_of("citations_known")),
+    checks("retrieval_checks", "Retrievals that count their documents", sum_of("documents_known")),
+    checks("similarity_checks", "Retrievals with a score", sum_of("scores_known")),
+    checks("cache_checks", "Answers that say whether they came from the response cache", sum_of("cache_known")),
+    checks(
+        "escalation_checks", "Requests that say whether they were handed over to a person", sum_of("escalated_known")
     ),
-    Metric("cited_answers", "Answers with a citation", "count", "Answers with a citation", _of("cited"), better="up"),
+    Metric("refusals", "Refusals", "count", "Refused answers", sum_of("refused"), better="down"),
+    Metric("policy_hits", "Policy hits", "count", "Events that hit a policy", sum_of("policy_hits"), better="down"),
+    Metric(
+        "valid_answers", "Valid answers", "count", "Answers that met their schema", sum_of("schema_valid"), better="up"
+    ),
+    Metric(
+        "cited_answers", "Answers with a citation", "count", "Answers with a citation", sum_of("cited"), better="up"
+    ),
     Metric(
         "empty_retrievals",
         "Empty retrievals",
         "count",
         "Retrievals without a document",
-        _of("empty_retrievals"),
+        sum_of("empty_retrievals"),
         better="down",
     ),
     Metric(
@@ -440,29 +394,29 @@ _METRICS = [
         "Weak retrievals",
         "count",
         "Retrievals whose best score is below 0.5",
-        _of("low_scores"),
+        sum_of("low_scores"),
         better="down",
     ),
-    _checks("tool_executions", "Tool executions", _of("events", where="s.operation = 'execute_tool'")),
+    checks("tool_executions", "Tool executions", sum_of("events", where="s.operation = 'execute_tool'")),
     Metric(
         "tool_failures",
         "Failed tool executions",
         "count",
         "Tool executions that ended in an error",
-        _of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
+        sum_of("events", where=f"s.operation = 'execute_tool' AND {FAILED}"),
         better="down",
     ),
-    Metric("policy_hits", "Policy hits", "count", "Events that hit a policy", _of("policy_hits"), better="down"),
-    Metric("valid_answers", "Valid answers", "count", "Answers that met a schema", _of("schema_valid"), better="up"),
-    Metric("retried_calls", "Retried calls", "count", "Model calls retried", _of("retried", where=CALL), better="down"),
+    Metric(
+        "retried_calls", "Retried calls", "count", "Model calls retried", sum_of("retried", where=CALL), better="down"
+    ),
     Metric(
         "blocked",
         "Blocked requests",
         "count",
         "Requests that a policy or a control stopped",
-        _of("events", where=f"{REQUEST} AND s.status = 'blocked'"),
+        sum_of("events", where=f"{REQUEST} AND s.status = 'blocked'"),
         better="down",
     ),
 ]
 
-CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
+CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in METRICS}

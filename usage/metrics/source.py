@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from usage.measures import PACKED_NAMES
+from usage.measures import DRILL_ENVIRONMENT, PACKED_NAMES
 from usage.metrics.asked import MetricQuery
-from usage.metrics.catalogue import FLAGS
+from usage.metrics.parts import FLAGS
 from usage.metrics.window import CALENDAR_STEPS, FIXED_STEPS, Segment, buckets
 
 NO_TENANT = "''"
@@ -117,12 +117,10 @@ class Source:
         return f"(SELECT s.*, {flags} FROM usage_series s{where} OFFSET 0)"
 
     def _where(self) -> str:
-        conditions = self._conditions(lambda name: name in ("team", "tenant"))
-        if self.q.excluded or self.q.filters.keys() - {"team", "tenant"}:
-            # An outer join, and a condition that the planner does not see through: else it may put the series first
-            # and read the roll-ups once for each of them. With stale statistics it did, at a hundred times the cost.
-            conditions.append("(s.id IS NULL) IS FALSE")
-        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        # An outer join, and a condition that the planner does not see through: else it may put the series first and
+        # read the roll-ups once for each of them. With stale statistics it did, at a hundred times the cost.
+        conditions = [*self._conditions(lambda name: name in ("team", "tenant")), "(s.id IS NULL) IS FALSE"]
+        return f" WHERE {' AND '.join(conditions)}"
 
     def _conditions(self, wanted: Callable[[str], bool]) -> list[str]:
         chosen = {name: list(values) for name, values in self.q.filters.items() if wanted(name)}
@@ -130,5 +128,9 @@ class Source:
         return [f"{self._column(name)} = ANY(%(filter_{name})s)" for name in chosen]
 
     def _exclusions(self) -> list[str]:
-        self.parameters |= {f"excluded_{name}": list(values) for name, values in self.q.excluded.items()}
-        return [f"{self._column(name)} <> ALL(%(excluded_{name})s)" for name in self.q.excluded]
+        """What the query leaves out, and telemetry of drills: only who asks for its environment reads that."""
+        excluded = {name: list(values) for name, values in self.q.excluded.items()}
+        if "environment" not in self.q.filters:
+            excluded["environment"] = [*excluded.get("environment", ()), DRILL_ENVIRONMENT]
+        self.parameters |= {f"excluded_{name}": values for name, values in excluded.items()}
+        return [f"{self._column(name)} <> ALL(%(excluded_{name})s)" for name in excluded]
