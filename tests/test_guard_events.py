@@ -11,6 +11,7 @@ from budgets.actions import revive_budget
 from budgets.guard import closing, inbox, metering
 from budgets.guard.requests import Settle
 from budgets.models import Budget, BudgetPeriod, Hold
+from budgets.queries.used import Ask, used
 from tests.cast import make_key
 from tests.guard import CALL_USD, ledger, make_budget, reserve_at
 from tests.traffic import CALL as EVENT
@@ -200,6 +201,24 @@ def test_the_meter_asks_as_often_for_many_budgets_as_for_a_few(cast, django_asse
     metering.refresh(now)
     with django_assert_max_num_queries(20):
         assert metering.refresh(now) == 60
+
+
+def test_users_of_several_teams_are_measured_in_one_reading(cast, django_assert_num_queries):
+    now = timezone.now()
+    asked = {}
+    for number, (team, user) in enumerate([(cast.support, "u1"), (cast.support, "u2"), (cast.search, "u1")], 1):
+        record(team, now - timedelta(minutes=2), number, user_hash=user, tenant="acme")
+        record(team, now - timedelta(minutes=2), user_hash=user, tenant="acme", reservation_id="r", model="house-model")
+        for unit, calls in (("usd", number * EVENT_USD), ("requests", number + 1), ("tokens", 1100 * (number + 1))):
+            scope = Budget(team=team, user_hash=user, tenant="acme", unit=unit)
+            asked[Ask(scope, unit, now - timedelta(hours=1), now)] = calls
+    nobody = Ask(Budget(team=cast.support, user_hash="u9", tenant="acme"), "usd", now - timedelta(hours=1), now)
+    with django_assert_num_queries(1):
+        found = used([*asked, nobody], now)
+    assert {ask: found[ask].amount for ask in asked} == asked
+    assert [found[ask].guarded for ask in asked][:3] == [0, 1, 1100]
+    assert [found[ask].unknown_calls for ask in asked][:3] == [1, 0, 0]
+    assert (found[nobody].amount, found[nobody].unknown_calls) == (0, 0)
 
 
 def test_what_guarded_calls_used_while_a_budget_was_ended_counts_when_it_is_taken_up_again(cast, key, budget):

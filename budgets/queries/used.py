@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
 
@@ -52,7 +51,7 @@ def used(asks: Iterable[Ask], now: datetime) -> dict[Ask, Used]:
         if start >= now:
             found |= dict.fromkeys(alike, Used(Decimal(0)))
         elif BY_USER in named:
-            found |= {ask: _from_events(ask, now) for ask in alike}
+            found |= _from_events(alike, start, min(end, now), named, of_team)
         else:
             found |= _from_rollups(alike, start, min(end, now), named, of_team, now)
     return found
@@ -86,40 +85,46 @@ def _read(value, unit: str, key: tuple[str, ...]) -> Used:
 
 
 _EVENTS = """
-SELECT coalesce(sum(e.cost_usd), 0),
-    coalesce(sum(coalesce(e.input_tokens, 0) + coalesce(e.output_tokens, 0))
+SELECT {columns}, coalesce(sum(e.cost_usd), 0),
+    coalesce(sum(coalesce(e.input_tokens, 0)::bigint + coalesce(e.output_tokens, 0))
         FILTER (WHERE s.operation <> ALL(%(wrappers)s)), 0),
     count(*) FILTER (WHERE s.operation = ANY(%(operations)s)),
-    count(*) FILTER (WHERE e.cost_state IN (2, 3)),
     coalesce(sum(e.cost_usd) FILTER (WHERE e.reservation_id IS NOT NULL), 0),
-    coalesce(sum(coalesce(e.input_tokens, 0) + coalesce(e.output_tokens, 0))
+    coalesce(sum(coalesce(e.input_tokens, 0)::bigint + coalesce(e.output_tokens, 0))
         FILTER (WHERE s.operation <> ALL(%(wrappers)s) AND e.reservation_id IS NOT NULL), 0),
-    count(*) FILTER (WHERE s.operation = ANY(%(operations)s) AND e.reservation_id IS NOT NULL)
+    count(*) FILTER (WHERE s.operation = ANY(%(operations)s) AND e.reservation_id IS NOT NULL),
+    count(*) FILTER (WHERE e.cost_state IN (2, 3))
 FROM usage_event e JOIN usage_series s ON s.team_id = e.team_id AND s.id = e.series_id
 WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s AND {where}
+GROUP BY {columns}
 """
+# Places of a unit's amount, and of the part of it that named a reservation, behind the columns of the slice.
+_PLACES = {"usd": (0, 3), "tokens": (1, 4), "requests": (2, 5)}
+_UNKNOWN = 6
 
 
-def _from_events(ask: Ask, now: datetime) -> Used:
-    where, values = _conditions(ask.scope)
-    values |= {"start": ask.start, "end": min(ask.end, now), "operations": list(MODEL_OPERATIONS)}
-    values["wrappers"] = list(WRAPPER_OPERATIONS)
+def _from_events(
+    asks: list[Ask], start: datetime, end: datetime, named: tuple[str, ...], of_team: bool
+) -> dict[Ask, Used]:
+    """One reading of the window's events, however many users are asked about. Column names come from SCOPE_FIELDS,
+    never from people."""
+    fields = (*(("team_id",) if of_team else ()), *named)
+    columns = [f"{'e' if name in ('team_id', 'tenant', BY_USER) else 's'}.{name}" for name in fields]
+    keys = {ask: tuple(getattr(ask.scope, name) for name in fields) for ask in asks}
+    wanted = {name: sorted(set(values)) for name, values in zip(fields, zip(*keys.values(), strict=True), strict=True)}
+    where = " AND ".join(f"{column} = ANY(%({name})s)" for column, name in zip(columns, fields, strict=True))
     with connection.cursor() as cursor:
-        cursor.execute(_EVENTS.format(where=where), values)
-        cost, tokens, calls, unknown, *guarded = cursor.fetchone()
-    amounts = {"usd": (cost, guarded[0]), "tokens": (tokens, guarded[1]), "requests": (calls, guarded[2])}
-    amount, named = amounts[ask.unit]
-    return Used(Decimal(amount), unknown if ask.unit == "usd" else 0, Decimal(named))
+        cursor.execute(
+            _EVENTS.format(columns=", ".join(columns), where=where),
+            wanted
+            | {"start": start, "end": end, "operations": list(MODEL_OPERATIONS), "wrappers": list(WRAPPER_OPERATIONS)},
+        )
+        rows = {row[: len(fields)]: row[len(fields) :] for row in cursor.fetchall()}
+    return {ask: _of_row(rows.get(keys[ask]), ask.unit) for ask in asks}
 
 
-def _conditions(scope: CallScope) -> tuple[str, dict[str, Any]]:
-    """SQL over `e` and `s` with its values; column names come from SCOPE_FIELDS, never from people."""
-    parts: list[str] = []
-    values: dict[str, Any] = {}
-    if scope.team_id is not None:
-        parts, values = ["e.team_id = %(team)s"], {"team": scope.team_id}
-    for name in SCOPE_FIELDS:
-        if value := getattr(scope, name):
-            parts.append(f"{'e' if name in ('tenant', BY_USER) else 's'}.{name} = %({name})s")
-            values[name] = value
-    return " AND ".join(parts) or "true", values
+def _of_row(row: tuple | None, unit: str) -> Used:
+    if row is None:
+        return Used(Decimal(0))
+    whole, named = _PLACES[unit]
+    return Used(Decimal(row[whole]), row[_UNKNOWN] if unit == "usd" else 0, Decimal(row[named]))
