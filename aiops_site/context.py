@@ -39,7 +39,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Respond",
         (
             Entry("Incidents", "incident-list", "siren"),
-            Entry("Alerts", "alert-list", "bell"),
+            Entry("Alerts", "alert-list", "bell", also=("/slos/",)),
             Entry("Controls", "control-list", "switch"),
             Entry("Runbooks", "runbook-list", "book"),
             Entry("Drills", "drill-list", "drill"),

@@ -28,6 +28,7 @@ GUIDES = (
     "reports",
     "notifications",
     "drills",
+    "slos",
     "accounts",
     "replay",
     "operations",

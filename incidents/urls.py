@@ -34,6 +34,7 @@ urlpatterns = [
     path("drills/<int:pk>/end/", drills.drill_end, name="drill-end"),
     path("drills/<int:pk>/say/", drills.drill_say, name="drill-say"),
     path("drills/<int:pk>/notes/", drills.drill_notes, name="drill-notes"),
+    path("", include("incidents.slo_urls")),
     # API
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

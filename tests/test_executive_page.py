@@ -49,7 +49,7 @@ def test_four_sentences_from_the_facts(cast, client, traffic):
 
 
 def test_nothing_is_made_up_for_objectives_and_budgets(cast, client, traffic):
-    client.force_login(cast.emil)
+    client.force_login(cast.vera)
     page = get(client)
     assert "No objectives set yet" in page
     assert "No budget yet" in page

@@ -8,8 +8,9 @@ from django.urls import reverse
 from aiops_site import formats
 from aiops_site.charts import Chart, Series, sparkline
 from aiops_site.charts.strips import Spark
-from aiops_site.executive import budgets, queries, rules
+from aiops_site.executive import budgets, objectives, queries, rules
 from aiops_site.executive.budgets import Budgets
+from aiops_site.executive.objectives import Objectives
 from aiops_site.executive.queries import Day, Totals
 from aiops_site.executive.rules import Reliability, Risk, Sentence, Spend, Value
 from budgets.models import Forecast
@@ -62,16 +63,21 @@ class Page:
     risks: list[RiskLine]
     more_risks: int
     budgets: Budgets
+    objectives: Objectives
 
 
 def read(scope: Scope, user) -> Page:
-    """Seven metric queries, whatever the number of teams; five without a comparison, one more with a budget."""
+    """Seven metric queries, whatever the number of teams; five without a comparison, one more with a budget.
+
+    Beside them those of the objectives: one for each kind of slice and window.
+    """
     now, by_day = queries.totals(scope), queries.daily(scope)
     days, days_before = queries.days(by_day), queries.days(queries.daily(scope.previous)) if scope.previous else []
     before = queries.totals(scope.previous) if scope.previous and comparable(days_before) else None
     found = rules.risks(now.slices, before.slices if before else [])
+    promised = objectives.read(scope, user)
     sentences = [
-        rules.reliability(_reliability(scope, now, before, days)),
+        rules.reliability(_reliability(scope, now, before, days, promised)),
         rules.spend(_spend(scope, queries.month(scope), budgets.expected(scope, user))),
         rules.quality(queries.proxies(now, before)),
         rules.risk(found),
@@ -79,7 +85,7 @@ def read(scope: Scope, user) -> Page:
     lines = [_risk_line(scope, risk) for risk in found[: rules.TOP]]
     chart = _chart(scope, days, days_before if before else [])
     teams, against = _teams(scope, by_day), budgets.read(scope, user)
-    return Page(sentences, chart, _bars(scope, days), teams, lines, len(found) - len(lines), against)
+    return Page(sentences, chart, _bars(scope, days), teams, lines, len(found) - len(lines), against, promised)
 
 
 def comparable(days: list[Day]) -> bool:
@@ -87,11 +93,13 @@ def comparable(days: list[Day]) -> bool:
     return 2 * sum(day.availability is not None or day.cost is not None for day in days) >= len(days)
 
 
-def _reliability(scope: Scope, now: Totals, then: Totals | None, days: list[Day]) -> Reliability:
+def _reliability(scope: Scope, now: Totals, then: Totals | None, days: list[Day], promised: Objectives) -> Reliability:
     known = [(day.availability, day.start) for day in days if day.availability is not None]
     worst = min(known, default=None)
     named = (f"{worst[1].astimezone(scope.zone):%-d %B}", worst[0]) if worst else None
-    return Reliability(now.availability, then.availability if then else None, now.requests, now.errors, named)
+    before = then.availability if then else None
+    kept = (promised.kept, promised.judged, promised.missed) if promised.judged else None
+    return Reliability(now.availability, before, now.requests, now.errors, named, kept)
 
 
 def _spend(scope: Scope, report: SpendReport, ahead: Forecast | None) -> Spend:

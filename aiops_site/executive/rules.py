@@ -154,13 +154,15 @@ def _owner(slices: list[Slice], value) -> str:
 # --- Sentences ----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Reliability:
-    """Of the window; `worst` is (day, availability), None without traffic."""
+    """Of the window; `worst` is (day, availability), None without traffic; `objectives` is (kept, of how many,
+    the one missed most), None where none can be judged."""
 
     availability: Value
     previous: Value
     requests: int
     errors: int
     worst: tuple[str, Value] | None
+    objectives: tuple[int, int, str] | None = None
 
 
 def reliability(facts: Reliability) -> Sentence:
@@ -172,7 +174,18 @@ def reliability(facts: Reliability) -> Sentence:
     after += f"{formats.exact(facts.errors)} failed" if facts.errors else "none failed"
     if facts.worst and facts.errors:
         after += f". The worst day was {facts.worst[0]} with {formats.percent(facts.worst[1])}"
-    return Sentence("Reliability", "", formats.percent(facts.availability), f"{after}.")
+    return Sentence("Reliability", "", formats.percent(facts.availability), f"{after}.{_promised(facts)}")
+
+
+def _promised(facts: Reliability) -> str:
+    if facts.objectives is None:
+        return ""
+    kept, judged, missed = facts.objectives
+    if judged == 1:
+        return f" {missed} misses its objective." if missed else " The one objective is kept."
+    if not missed:
+        return f" All {judged} objectives are kept."
+    return f" {kept} of {judged} objectives are kept; {missed} is missed most."
 
 
 def _versus(facts: Reliability) -> str:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from aiops_site.incident import breakdown, cause, impact, links, markers, now, quota, rules, trends
+from aiops_site.incident import breakdown, cause, impact, links, markers, now, objectives, quota, rules, trends
 from aiops_site.incident.situation import is_live, look
 from aiops_site.middleware import HtmxRequest
 from usage import rollups
@@ -60,6 +60,7 @@ def _breakdown(request: HttpRequest, scope: Scope) -> dict:
 PARTS = {
     "impact": Part("Who is hit, what changed", "table", _impact),
     "cause": Part("Us, our data or the provider", "table", _cause),
+    "objectives": Part("Error budgets", "table", objectives.read),
     "quota": Part("Quota use", "table", quota.read),
     "trends": Part("Over time", "chart", _trends),
     "breakdown": Part("Breakdown", "table", _breakdown),

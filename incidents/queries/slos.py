@@ -78,11 +78,11 @@ def visible_slos(user: User) -> QuerySet[Slo]:
 def attainment(slos: Iterable[Slo], at: datetime) -> list[Attainment]:
     """Every SLO over its own window up to `at`, in the order given."""
     slos = list(slos)
-    hour = tallies(slos, at - HOUR, at, at)
+    hour = tallies(slos, at - HOUR, at)
     whole: dict[int, Tally] = {}
     for days in {slo.window_days for slo in slos}:
         alike = [slo for slo in slos if slo.window_days == days]
-        whole |= tallies(alike, at - timedelta(days=days), at, at)
+        whole |= tallies(alike, at - timedelta(days=days), at)
     return [_attainment(slo, whole[slo.pk], hour[slo.pk].burn(slo.target)) for slo in slos]
 
 
@@ -100,36 +100,42 @@ def burns(slos: Iterable[Slo], windows: Iterable[int], at: datetime) -> dict[int
     slos = list(slos)
     found: dict[int, dict[int, Burn]] = {slo.pk: {} for slo in slos}
     for seconds in dict.fromkeys(windows):
-        counted = tallies(slos, at - timedelta(seconds=seconds), at, at)
+        counted = tallies(slos, at - timedelta(seconds=seconds), at)
         for slo in slos:
             found[slo.pk][seconds] = counted[slo.pk].burn(slo.target)
     return found
 
 
-def tallies(slos: Iterable[Slo], start: datetime, end: datetime, at: datetime) -> dict[int, Tally]:
-    """SLO's id → what was good and bad from `start` to `end`, as known at `at`; NOTHING where there was nothing."""
+def tallies(slos: Iterable[Slo], start: datetime, end: datetime) -> dict[int, Tally]:
+    """SLO's id → what was good and bad from `start` to `end`; NOTHING where there was nothing."""
     slos = list(slos)
     found = {slo.pk: NOTHING for slo in slos}
     for shape, alike in _by_shape(slos).items():
-        for pk, by_time in _read(shape, alike, start, end, at).items():
+        for pk, by_time in _read(shape, alike, start, end).items():
             found[pk] = added(by_time.values())
     return found
 
 
-def tallies_by(
-    slo: Slo, start: datetime, end: datetime, step: str, at: datetime, zone: ZoneInfo = UTC_ZONE
-) -> dict[datetime, Tally]:
+def tallies_by(slo: Slo, start: datetime, end: datetime, step: str, zone: ZoneInfo = UTC_ZONE) -> dict[datetime, Tally]:
     """Start of the step → what was good and bad in it; steps without anything are not there.
 
     Of a spend, which is counted in hours, the step is an hour or longer.
     """
     ((shape, alike),) = _by_shape([slo]).items()
     if slo.indicator != Slo.Indicator.SPEND:
-        return dict(sorted(_counted(shape, alike, start, end, at, step, zone).get(slo.pk, {}).items()))
+        return dict(sorted(_counted(shape, alike, start, end, step, zone).get(slo.pk, {}).items()))
     steps: dict[datetime, Tally] = defaultdict(Tally)
-    for hour, tally in _clock_hours(shape, alike, start, end, at).get(slo.pk, {}).items():
+    for hour, tally in _clock_hours(shape, alike, start, end).get(slo.pk, {}).items():
         steps[floor(hour, step, zone)] += tally
     return dict(sorted(steps.items()))
+
+
+def by_value(slo: Slo, dimension: str, start: datetime, end: datetime) -> dict[str, Tally]:
+    """Value of the dimension → its tally; of indicators whose units are events. Raises QueryError where the two do
+    not go together."""
+    reader, tally = _READERS[slo.indicator]
+    found = reader(_shape(slo), [slo], start, end, {"by": (dimension,)})
+    return {key[-1]: tally(slo, facts) for (key, _), facts in found.items()}
 
 
 # --- What can be asked together -----------------------------------------------------------------------------------
@@ -154,7 +160,7 @@ def _query(
         metrics=metrics,
         start=start,
         end=end,
-        group_by=(*(["team"] if shape.by_team else []), *shape.fields),
+        group_by=(*(["team"] if shape.by_team else []), *shape.fields, *options.pop("by", ())),
         filters=chosen | options.pop("filters", {}),
         excluded=dict(shape.excluded),
         team_ids=tuple(sorted({slo.team_id for slo in slos if slo.team_id})) if shape.by_team else None,
@@ -168,21 +174,21 @@ def _key(shape: _Shape, slo: Slo) -> tuple[str, ...]:
 
 
 # --- Reading ------------------------------------------------------------------------------------------------------
-def _read(shape: _Shape, slos: list[Slo], start: datetime, end: datetime, at: datetime) -> dict[int, dict]:
+def _read(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
     if shape.indicator != Slo.Indicator.SPEND:
-        return _counted(shape, slos, start, end, at, None, UTC_ZONE)
+        return _counted(shape, slos, start, end, None, UTC_ZONE)
     if end - start > FEW_HOURS:
-        return _clock_hours(shape, slos, start, end, at)
-    return _trailing_hours(shape, slos, start, end, at)
+        return _clock_hours(shape, slos, start, end)
+    return _trailing_hours(shape, slos, start, end)
 
 
 def _counted(
-    shape: _Shape, slos: list[Slo], start: datetime, end: datetime, at: datetime, step: str | None, zone: ZoneInfo
+    shape: _Shape, slos: list[Slo], start: datetime, end: datetime, step: str | None, zone: ZoneInfo
 ) -> dict[int, dict]:
     """SLO's id → bucket → tally, of indicators whose units are events."""
     reader, tally = _READERS[shape.indicator]
     by_key: dict[tuple[str, ...], dict] = defaultdict(dict)
-    for (key, bucket), facts in reader(shape, slos, start, end, at, {"step": step, "zone": zone}).items():
+    for (key, bucket), facts in reader(shape, slos, start, end, {"step": step, "zone": zone}).items():
         by_key[key][bucket] = facts
     return {
         slo.pk: {bucket: tally(slo, facts) for bucket, facts in by_key.get(_key(shape, slo), {}).items()}
@@ -190,15 +196,15 @@ def _counted(
     }
 
 
-def _sums(shape, slos, start, end, at, options, metrics: tuple[str, ...], filters=None) -> dict[Place, dict[str, Any]]:
+def _sums(shape, slos, start, end, options, metrics: tuple[str, ...], filters=None) -> dict[Place, dict[str, Any]]:
     q = _query(shape, slos, metrics, start, end, filters=filters or {}, **options)
-    return {(row.key, row.at): row.values for row in query(q, at).rows}
+    return {(row.key, row.at): row.values for row in query(q).rows}
 
 
-def _outcomes(shape, slos, start, end, at, options) -> dict[Place, dict[str, Any]]:
+def _outcomes(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
     if shape.calls:
-        return _sums(shape, slos, start, end, at, options, ("calls", "call_errors"), VALID)
-    return _sums(shape, slos, start, end, at, options, ("successes", "errors"))
+        return _sums(shape, slos, start, end, options, ("calls", "call_errors"), VALID)
+    return _sums(shape, slos, start, end, options, ("successes", "errors"))
 
 
 def _outcome(slo: Slo, values: dict[str, Any]) -> Tally:
@@ -207,9 +213,9 @@ def _outcome(slo: Slo, values: dict[str, Any]) -> Tally:
     return Tally(values["successes"], values["errors"], values["successes"] + values["errors"])
 
 
-def _latencies(shape, slos, start, end, at, options) -> dict[Place, Any]:
+def _latencies(shape, slos, start, end, options) -> dict[Place, Any]:
     metric = "call_latency_p95" if shape.calls else "latency_p95"
-    return histograms_by_step(_query(shape, slos, (metric,), start, end, filters=ANSWERED, **options), at)
+    return histograms_by_step(_query(shape, slos, (metric,), start, end, filters=ANSWERED, **options))
 
 
 def _latency(slo: Slo, counts: Any) -> Tally:
@@ -217,9 +223,9 @@ def _latency(slo: Slo, counts: Any) -> Tally:
     return Tally(faster, slower, faster + slower)
 
 
-def _checks(shape, slos, start, end, at, options) -> dict[Place, dict[str, Any]]:
+def _checks(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
     names = tuple(name for pair in CHECKS.values() for name in pair)
-    return _sums(shape, slos, start, end, at, options, names)
+    return _sums(shape, slos, start, end, options, names)
 
 
 def _quality(slo: Slo, values: dict[str, Any]) -> Tally:
@@ -240,34 +246,34 @@ _READERS: dict[str, tuple[Callable, Callable[[Slo, Any], Tally]]] = {
 
 
 # --- Spend, whose units are hours -----------------------------------------------------------------------------------
-def _clock_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime, at: datetime) -> dict[int, dict]:
+def _clock_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
     """Hours of the clock; in stretches, as one query has only so many points."""
     found: dict[int, dict] = {slo.pk: {} for slo in slos}
     while start < end:
         stop = min(end, start + (MAX_POINTS - 2) * HOUR)
-        for pk, hours in _spent(shape, slos, start, stop, at, "hour").items():
+        for pk, hours in _spent(shape, slos, start, stop, "hour").items():
             found[pk] |= hours
         start = stop
     return found
 
 
-def _trailing_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime, at: datetime) -> dict[int, dict]:
+def _trailing_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
     """Hours counted back from the end; a window shorter than an hour is one unit."""
     found: dict[int, dict] = {slo.pk: {} for slo in slos}
     while start < end:
         begin = max(start, end - HOUR)
-        for pk, one in _spent(shape, slos, begin, end, at, None).items():
+        for pk, one in _spent(shape, slos, begin, end, None).items():
             found[pk][begin] = added(one.values())
         end = begin
     return found
 
 
-def _spent(shape, slos, start, end, at, step) -> dict[int, dict]:
+def _spent(shape, slos, start, end, step) -> dict[int, dict]:
     """SLO's id → hour → tally. Hours without a request, or whose cost is unknown, are not judged."""
     events = "calls" if shape.calls else "requests"
     metric = "cost_per_call" if shape.calls and shape.per == "request" else SPEND[shape.per]
     by_key: dict[tuple[str, ...], dict] = defaultdict(dict)
-    for row in query(_query(shape, slos, (metric, events), start, end, step=step), at).rows:
+    for row in query(_query(shape, slos, (metric, events), start, end, step=step)).rows:
         if row.values[metric] is not None and row.values[events]:
             by_key[row.key][row.at] = (row.values[metric], row.values[events])
     return {

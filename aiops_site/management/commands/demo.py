@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.demo import create_demo_teams
 from budgets.demo import create_demo_budgets
 from budgets.guard.demo import create_demo_reservations
+from incidents.demo import create_demo_slos
 from usage.demo import load
 from usage.demo.stories import STORIES
 
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         made = load.create(now=timezone.now(), volume=volume, processes=processes)
         create_demo_budgets(timezone.now())
         create_demo_reservations(timezone.now())
+        create_demo_slos()
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
         )
