@@ -19,7 +19,7 @@ from incidents.models import Slo
 from incidents.queries.slo_evidence import culprits, history, watches
 from incidents.queries.slos import Attainment, attainment, visible_slos
 from incidents.views import slo_shown
-from incidents.views.alert_tabs import alert_tabs
+from incidents.views.tabs import alert_tabs
 from usage.scope import zone_of
 
 PREVIEW_DAYS = 30
