@@ -121,6 +121,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read figures"
     GUARD = "guard", "Ask the guard"
     PRICES = "prices", "Edit prices and re-price"
+    ALERTS = "alerts", "Send alerts"
 
 
 class ApiKey(models.Model):
@@ -130,7 +131,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, unique=True)
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the secret part")
-    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=4)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=5)
     environment = models.CharField(
         max_length=64, blank=True, help_text="Events sent with this key get this environment; empty: the event says it."
     )

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from incidents.api.alertmanager import AlertmanagerView
 from incidents.api.controls import ControlsView
 from incidents.views import alerts, channels, controls, drills
 
@@ -36,5 +37,6 @@ urlpatterns = [
     path("drills/<int:pk>/notes/", drills.drill_notes, name="drill-notes"),
     path("", include("incidents.slo_urls")),
     # API
+    path("api/v1/alertmanager", AlertmanagerView.as_view(), name="api-alertmanager"),
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),
 ]

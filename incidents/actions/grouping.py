@@ -14,6 +14,7 @@ from incidents.actions.notifying import notify
 from incidents.actions.timeline import record
 from incidents.models import Alert, AlertGroup, Incident, TimelineEntry
 from incidents.queries.muting import in_force, told
+from incidents.rules.alertmanager import GROUP_LABEL
 from incidents.rules.grouping import group_key, is_louder, rank
 from usage.measures import DRILL_ENVIRONMENT
 
@@ -57,6 +58,8 @@ def _open_groups(alerts: Iterable[Alert], at: datetime) -> dict[tuple[int | None
 
 
 def _cause(alert: Alert) -> str:
+    if group := alert.labels.get(GROUP_LABEL):
+        return f"{alert.source_kind}:{group}"[:300]
     root = alert.rule.parent if alert.rule else None
     cause = group_key(alert.runbook, root.runbook_section.key if root else "")
     return f"{DRILL_ENVIRONMENT}:{cause}" if alert.is_drill else cause

@@ -62,7 +62,11 @@ class Alert(models.Model):
                 fields=["source_kind", "source_key"], condition=Q(resolved_at__isnull=True), name="alert_open_once"
             ),
         ]
-        indexes = [models.Index(fields=["team", "-started_at"], name="alert_by_team")]  # the list of a team's alerts
+        indexes = [
+            models.Index(fields=["team", "-started_at"], name="alert_by_team"),  # the list of a team's alerts
+            # Which episodes of a sender's alert are known, with those that ended.
+            models.Index(fields=["source_kind", "source_key", "-started_at"], name="alert_by_source"),
+        ]
 
     def __str__(self) -> str:
         return self.title
