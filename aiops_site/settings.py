@@ -172,6 +172,7 @@ CELERY_BEAT_SCHEDULE = {
     "evaluate alert rules": every("incidents.tasks.alert_rules.evaluate_rules", 30),
     "write timelines of open incidents": every("incidents.tasks.incidents.follow_incidents", 15),
     "nag for promised updates": every("incidents.tasks.incidents.nag_for_updates", 60),
+    "mail messages of incidents": every("incidents.tasks.incidents.mail_messages", 15),
     "take the pulse of the realtime queue": every("incidents.tasks.desk.beat_realtime", 60),
     "take the pulse of the batch queue": every("incidents.tasks.desk.beat_batch", 60),
     "settle from events": every("budgets.tasks.guard.settle_events", 1),

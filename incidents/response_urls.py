@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from incidents.views import incident, incident_acts, incidents, responsibilities
+from incidents.views import incident, incident_acts, incidents, messages, responsibilities
 
 urlpatterns = [
     path("incidents/", incidents.incident_list, name="incident-list"),
@@ -26,4 +26,7 @@ urlpatterns = [
     path("incidents/<int:pk>/timeline/<int:entry>/strike/", incident_acts.incident_strike, name="incident-strike"),
     path("incidents/<int:pk>/timeline/<int:entry>/image/", incident.incident_image, name="incident-image"),
     path("incidents/<int:pk>/timeline/<int:entry>/chart/", incident.incident_evidence, name="incident-evidence"),
+    path("incidents/<int:pk>/messages/", messages.incident_messages, name="incident-messages"),
+    path("incidents/<int:pk>/messages/add/", messages.message_add, name="incident-message-add"),
+    path("incidents/<int:pk>/messages/<int:message>/", messages.incident_message, name="incident-message"),
 ]

@@ -1,9 +1,10 @@
-"""Open incidents: their timelines write themselves, and promised updates are nagged for."""
+"""Open incidents: their timelines write themselves, promised updates are nagged for, messages mailed."""
 
 from celery import shared_task
 from django.utils import timezone
 
 from incidents.actions.following import follow_open
+from incidents.actions.mailing import mail_due
 from incidents.actions.nagging import nag
 
 
@@ -15,3 +16,8 @@ def follow_incidents() -> int:
 @shared_task
 def nag_for_updates() -> int:
     return nag(timezone.now())
+
+
+@shared_task
+def mail_messages() -> int:
+    return mail_due(timezone.now())
