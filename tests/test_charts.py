@@ -50,6 +50,12 @@ def test_times_are_drawn_on_the_viewers_clock_and_drilled_in_utc():
     assert chart(spend(1), tz=BERLIN).table().rows[0][0] == "2026-03-03 13:00"
 
 
+@pytest.mark.parametrize(("limit", "margin"), [(Decimal("2"), 22), (Decimal("0.5"), 8)], ids=["on top", "inside"])
+def test_the_label_of_a_limit_above_all_points_has_room(limit, margin):
+    drawn = chart(spend(1), thresholds=[Threshold(limit, "limit")]).figure()
+    assert drawn["layout"]["margin"]["t"] == margin
+
+
 def test_a_figure_is_plain_json():
     band = Series("expected", [(NOON, (Decimal("1"), 2.5))], kind="band")
     whole = chart(

@@ -81,6 +81,15 @@ def test_another_teams_figures_are_not_shown(cast, client, traffic):
     assert client.get("/executive/?team=search").status_code == 404
 
 
+def test_of_many_teams_the_dearest_are_shown_and_the_way_to_all(cast, client, traffic, monkeypatch):
+    client.force_login(cast.emil)
+    assert "all 2 teams" not in get(client)
+    monkeypatch.setattr("aiops_site.executive.page.TEAMS", 1)
+    page = get(client)
+    assert "The dearest of" in page and "all 2 teams" in page and "by=team" in page
+    assert page.count(": spend by day") == 1
+
+
 def test_the_number_of_queries_does_not_grow_with_teams_and_features(cast, client, traffic):
     client.force_login(cast.ada)
     get(client)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from aiosmtpd.controller import Controller
 from django.core import mail
+from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,6 +16,8 @@ from budgets.reports import make_due, make_weekly, send_waiting
 from budgets.rules.weeks import WEEK, week_name, week_of
 from tests.cast import bearer, make_key, make_team
 from tests.running_desk import free_port
+from tests.test_forecast_making import make as make_budget
+from tests.test_forecast_making import used_for
 from tests.traffic import record
 from usage.metrics import MetricQuery, query
 from usage.rollups import drain
@@ -55,6 +58,22 @@ def test_the_facts_are_those_of_the_metric_query(cast, traffic):
     }  # fmt: skip
     assert "feature" in {one["dimension"] for one in report.facts["untagged"]}
     assert report.facts["driver"]["finding"].startswith("Spend rose")
+
+
+def test_its_forecast_names_the_budgets_that_will_be_exceeded(cast, client, mailing, mailoutbox):
+    used_for(30, cast.support)
+    make_budget(cast, limit="0.01", name="Support, monthly")
+    make_budget(cast, limit="1000000", name="Plenty")
+    call_command("forecast", verbosity=0)
+    report = make_weekly(None, LAST, NOW)
+    assert [one["name"] for one in report.facts["over"]] == ["Support, monthly"]
+    client.force_login(cast.fatima)
+    page = client.get(reverse("report-detail", args=[report.pk])).content.decode()
+    assert "Support, monthly</strong> will be exceeded" in page and "in 80 of 100 cases" in page
+    ReportRecipient.objects.create(email="boss@example.com")
+    ReportDelivery.objects.create(report=report, email="boss@example.com")
+    send_waiting(NOW)
+    assert "Support, monthly will be exceeded" in mailoutbox[0].body
 
 
 def test_a_week_s_report_is_made_once_and_stays_as_it_was(cast, traffic):

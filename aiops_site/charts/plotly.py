@@ -155,7 +155,12 @@ def layout(chart: Chart, labelled: bool) -> dict[str, Any]:
     """Margins, axes, rules; nothing that the caption already says."""
     base = {
         "height": HEIGHTS[chart.height],
-        "margin": {"l": 52, "r": 92 if labelled else 12, "t": 22 if chart.markers else 8, "b": 38},
+        "margin": {
+            "l": 52,
+            "r": 92 if labelled else 12,
+            "t": 22 if chart.markers or labelled_at_top(chart) else 8,
+            "b": 38,
+        },
         "font": {"size": 11, "color": "var(--soft)"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -223,6 +228,11 @@ def top(chart: Chart) -> float:
             sums[x] = sums.get(x, 0.0) + (drawn(y) or 0.0)
         highest = max(highest, *sums.values())
     return max([highest, *(drawn(t.value) or 0.0 for t in chart.thresholds)])
+
+
+def labelled_at_top(chart: Chart) -> bool:
+    """Whether the label above a threshold would stand beyond the axis."""
+    return any((drawn(threshold.value) or 0.0) > 0.85 * top(chart) for threshold in chart.thresholds)
 
 
 def linear_ticks(highest: float, about: int) -> list[float]:

@@ -14,9 +14,11 @@ from aiops_site.executive.objectives import Objectives
 from aiops_site.executive.queries import Day, Totals
 from aiops_site.executive.rules import Reliability, Risk, Sentence, Spend, Value
 from budgets.models import Forecast
-from usage.metrics import MetricResult
+from usage.metrics import MetricResult, Row
 from usage.queries.spend import SpendReport, change
 from usage.scope import UNTAGGED, Scope
+
+TEAMS = 12  # shown: a sheet of paper has no room for more
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Page:
     chart: Chart
     bars: PaperBars
     teams: list[TeamLine]
+    more_teams: int
+    teams_url: str
     risks: list[RiskLine]
     more_risks: int
     budgets: Budgets
@@ -84,8 +88,19 @@ def read(scope: Scope, user) -> Page:
     ]
     lines = [_risk_line(scope, risk) for risk in found[: rules.TOP]]
     chart = _chart(scope, days, days_before if before else [])
-    teams, against = _teams(scope, by_day), budgets.read(scope, user)
-    return Page(sentences, chart, _bars(scope, days), teams, lines, len(found) - len(lines), against, promised)
+    rows, against = queries.by_team(scope), budgets.read(scope, user)
+    return Page(
+        sentences=sentences,
+        chart=chart,
+        bars=_bars(scope, days),
+        teams=_teams(scope, rows, by_day),
+        more_teams=max(len(rows) - TEAMS, 0),
+        teams_url=scope.url(reverse("spend"), by="team", from_=scope.start, to=scope.end),
+        risks=lines,
+        more_risks=len(found) - len(lines),
+        budgets=against,
+        objectives=promised,
+    )
 
 
 def comparable(days: list[Day]) -> bool:
@@ -170,8 +185,8 @@ def _bars(scope: Scope, days: list[Day]) -> PaperBars:
     return PaperBars("".join(bars), first, last, formats.money(highest))
 
 
-def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:
-    rows = queries.by_team(scope)
+def _teams(scope: Scope, rows: list[Row], by_day: MetricResult) -> list[TeamLine]:
+    """The dearest TEAMS of them."""
     names = scope.team_names
     total = sum(row.values["cost_usd"] or 0 for row in rows)
     return [
@@ -185,7 +200,7 @@ def _teams(scope: Scope, by_day: MetricResult) -> list[TeamLine]:
             share=row.values["cost_usd"] / total if total and row.values["cost_usd"] is not None else None,
             spark=sparkline([value for _, value in by_day.points("cost_usd", row.key)], f"{names[slug]}: spend by day"),
         )
-        for row in rows
+        for row in rows[:TEAMS]
         for slug in row.key
     ]
 

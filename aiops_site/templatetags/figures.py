@@ -180,5 +180,5 @@ def bar_cell(share, tone: str = "accent") -> dict[str, object]:
 
 @register.filter
 def dimension(name: str) -> str:
-    """A field's name in words: prompt_version is "prompt version"."""
-    return str(name).replace("_", " ")
+    """A field's name in words: prompt_version is "prompt version", cost_center "cost centre"."""
+    return str(name).replace("_", " ").replace("center", "centre")

@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Case, Count, F, Q, Sum, When
 
 from accounts.models import Team
-from budgets.models import BacklogItem, Commitment, GuardCount
+from budgets.models import BacklogItem, Commitment, Forecast, GuardCount
+from budgets.models.budgets import UNIT_LABELS
 from budgets.queries.forecasts import of_spend
 from budgets.rules.weeks import WEEK
 from incidents.models import Alert, Control
@@ -27,7 +28,9 @@ from usage.rules.spend import Figures, Window
 
 DIMENSIONS = ("team", "feature", "model", "prompt_version")
 TAGS = ("feature", "cost_center", "tenant")
-TOP, LISTED = 5, 20
+TOP, LISTED = 5, 10
+# Critical alerts first.
+WORST = Case(When(severity=Alert.Severity.CRITICAL, then=0), default=1)
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -67,6 +70,7 @@ def gather(team: Team | None, start: datetime, end: datetime, now: datetime) -> 
             "driver": _driver(about, now),
             "guardrails": _guardrails(about),
             "forecast": _forecast(team, now),
+            "over": _over(about, now),
             "unpriced": _unpriced(about),
             "untagged": [fact for name in TAGS if (fact := _untagged(about, name))],
             "backlog": _backlog(about),
@@ -128,7 +132,15 @@ def _guardrails(about: About) -> dict[str, Any]:
         ],
         "controls_count": controls.count(),
         "answers": list(answers[:LISTED]),
-        "alerts": [{"title": one.title, "severity": one.severity, "open": one.is_firing} for one in alerts[:LISTED]],
+        "alerts": [
+            {
+                "title": one.title,
+                "severity": one.severity,
+                "open": one.is_firing,
+                "team": one.team.name if one.team and not about.team else "",
+            }
+            for one in alerts.select_related("team").order_by(WORST, "-started_at")[:LISTED]
+        ],
         "alerts_count": alerts.count(),
     }
 
@@ -140,6 +152,24 @@ def _forecast(team: Team | None, now: datetime) -> dict[str, Any] | None:
         return None
     names = ("spent", "expected", "low80", "high80")
     return {name: _text(getattr(found, name)) for name in names} | {"ends_at": found.period_end.isoformat()}
+
+
+def _over(about: About, now: datetime) -> list[dict[str, Any]]:
+    """Budgets that are expected to be exceeded in their present period, furthest first."""
+    mine = Q(budget__team=about.team) if about.team else Q(budget__isnull=False)
+    found = Forecast.objects.filter(mine, budget__is_active=True, period_end__gt=now, expected__gt=F("budget__limit"))
+    return [
+        {
+            "name": one.name,
+            "unit": UNIT_LABELS[one.unit],
+            "expected": _text(one.expected),
+            "limit": _text(one.limit),
+            "used_up": one.exhausted_on.isoformat() if one.exhausted_on else None,
+        }
+        for one in found.select_related("budget__team")
+        .defer("days")
+        .order_by(-F("expected") / F("budget__limit"))[:TOP]
+    ]
 
 
 def _unpriced(about: About) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def report_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "report": report,
         "facts": report.facts,
         "deliveries": report.deliveries.all(),
-        "likely": f"80 %: {money(forecast['low80'])} to {money(forecast['high80'])}" if forecast else "",
+        "likely": f"{money(forecast['low80'])} to {money(forecast['high80'])}" if forecast else "",
     }
     return render(request, "budgets/reports/detail.html", context)
 
