@@ -39,11 +39,11 @@ class Caller:
 
 CALLERS = (
     Caller("drill-assistant", 20, "openai", "gpt-4o", 1_800, 220, retrieves=True),
-    Caller("drill-agent", 10, "anthropic", "claude-sonnet-4-5", 2_400, 300, tool="web_search"),
+    Caller("drill-agent", 10, "anthropic", "claude-sonnet-4-5", 2_400, 80, tool="web_search"),
 )
 # Of a provider: median milliseconds to the first token, and for each token after it.
-SPEED = {"openai": (420, 9.0), "anthropic": (610, 11.0)}
-OTHER_SPEED = (550, 10.0)
+SPEED = {"openai": (300, 5.0), "anthropic": (350, 5.0)}
+OTHER_SPEED = (400, 6.0)
 Ask = Callable[[Caller], Route]
 
 
