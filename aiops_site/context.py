@@ -42,6 +42,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Alerts", "alert-list", "bell", also=("/slos/",)),
             Entry("Controls", "control-list", "switch"),
             Entry("Runbooks", "runbook-list", "book"),
+            Entry("Postmortems", "postmortem-list", "report"),
             Entry("Drills", "drill-list", "drill"),
         ),
     ),

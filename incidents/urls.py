@@ -36,6 +36,7 @@ urlpatterns = [
     path("drills/<int:pk>/say/", drills.drill_say, name="drill-say"),
     path("drills/<int:pk>/notes/", drills.drill_notes, name="drill-notes"),
     path("", include("incidents.slo_urls")),
+    path("", include("incidents.postmortem_urls")),
     # API
     path("api/v1/alertmanager", AlertmanagerView.as_view(), name="api-alertmanager"),
     path("api/v1/controls", ControlsView.as_view(), name="api-controls"),

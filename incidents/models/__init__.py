@@ -16,12 +16,14 @@ from incidents.models.oncall import (
     RotaMember,
     RotaOverride,
 )
+from incidents.models.postmortems import ActionItem, Postmortem, PostmortemVersion
 from incidents.models.responsibilities import Responsibility
 from incidents.models.runbooks import Runbook, RunbookRun, RunbookSection, RunbookVersion, SectionKind, StepTick
 from incidents.models.slos import Slo
 from incidents.models.status_page import StatusComponent
 
 __all__ = [
+    "ActionItem",
     "Alert",
     "AlertGroup",
     "AlertRule",
@@ -42,6 +44,8 @@ __all__ = [
     "Message",
     "ModePolicy",
     "NotificationRoute",
+    "Postmortem",
+    "PostmortemVersion",
     "QueueBeat",
     "Responsibility",
     "Rota",

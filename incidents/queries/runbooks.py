@@ -60,13 +60,17 @@ def listed(books: QuerySet[Runbook]) -> QuerySet[Runbook]:
 
 def search(books: QuerySet[Runbook], words: str) -> dict[int, Found]:
     """Runbook id → where it says all these words (or words that begin so) in title, failure mode or text."""
-    terms = re.findall(r"\w+", words[:LONGEST_SEARCH])
-    if not terms:
+    if not (query := query_words(words)):
         return {}
-    values = {"query": " & ".join(f"{term}:*" for term in terms), "modes": json.dumps(dict(FailureMode.choices))}
+    values = {"query": query, "modes": json.dumps(dict(FailureMode.choices))}
     with connection.cursor() as cursor:
         cursor.execute(_FIND, values | {"ids": list(books.values_list("pk", flat=True))})
         return {pk: Found(rank, kind, snippet) for pk, kind, rank, snippet in cursor.fetchall()}
+
+
+def query_words(text: str) -> str:
+    """What people type as a query for to_tsquery: all words, each also by its beginning; "" where there is none."""
+    return " & ".join(f"{term}:*" for term in re.findall(r"\w+", text[:LONGEST_SEARCH]))
 
 
 def is_overdue(book: Runbook, today: date) -> bool:

@@ -1,0 +1,168 @@
+"""Action items: the list of all, adding and changing one, making a monitor or a runbook step of it."""
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import person_of, require
+from accounts.posted import author_of, text_of, whole_number
+from incidents.actions.action_items import add_item, ask_for_monitor, edit_item, link_rule, make_step, move_item
+from incidents.forms.postmortems import ItemForm, item_initial
+from incidents.models import ActionItem, AlertRule, Runbook, SectionKind
+from incidents.queries.postmortems import overdue, visible_items
+from incidents.queries.runbooks import visible_runbooks
+from incidents.views.postmortem_edits import workable
+from incidents.views.postmortems import tabs
+
+SHOWN = 200
+
+
+@login_required
+@require_safe
+def action_list(request: HttpRequest) -> HttpResponse:
+    """Open ones, those due first on top; `show=overdue`, `mine` or `closed`."""
+    user, today = person_of(request), timezone.localdate()
+    items, show = visible_items(user), request.GET.get("show", "")
+    late = items.filter(overdue(today)).count()
+    chosen = {
+        "overdue": items.filter(overdue(today)),
+        "mine": items.filter(closed_at=None, owner=user),
+        "closed": items.exclude(closed_at=None).order_by("-closed_at"),
+    }.get(show, items.filter(closed_at=None))
+    links = [("", "Open"), ("overdue", "Overdue"), ("mine", "Mine"), ("closed", "Closed")]
+    context = {"items": chosen[:SHOWN], "late": late, "show": show, "today": today, "tabs": tabs("items", late)}
+    return render(request, "incidents/postmortems/actions.html", context | {"links": links, "any": items.exists()})
+
+
+@login_required
+def item_add(request: HttpRequest, pk: int) -> HttpResponse:
+    postmortem = workable(request, pk)
+    form = ItemForm(request.POST or None, team=postmortem.incident.team)
+    if request.method == "POST" and form.is_valid():
+        item = add_item(author=author_of(request), postmortem=postmortem, values=form.values)
+        messages.success(request, "Added.")
+        return _back(item)
+    return render(request, "incidents/postmortems/item_form.html", {"form": form, "postmortem": postmortem})
+
+
+@login_required
+def item_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change one; below it, what can be made of it."""
+    item = _workable(request, pk)
+    form = ItemForm(request.POST or None, team=item.postmortem.incident.team, initial=item_initial(item))
+    if request.method == "POST" and form.is_valid():
+        base = form.cleaned_data["base"] or 0
+        try:
+            edit_item(author=author_of(request), item=item, base=base, values=form.values)
+        except ValidationError as error:
+            form.add_error(None, error)
+            return render(request, "incidents/postmortems/item_form.html", _context(request, item, form), status=409)
+        messages.success(request, "Saved.")
+        return _back(item)
+    return render(request, "incidents/postmortems/item_form.html", _context(request, item, form))
+
+
+def _context(request: HttpRequest, item: ActionItem, form: ItemForm) -> dict:
+    team = item.postmortem.incident.team
+    rules = AlertRule.objects.filter(Q(team=team) | Q(team=None)).order_by("-created_at")[:100]
+    books = visible_runbooks(person_of(request)).filter(archived_at=None)
+    return {
+        "form": form,
+        "item": item,
+        "postmortem": item.postmortem,
+        "states": ActionItem.State.choices,
+        "has_editor": bool(monitor_url(item)),
+        "rules": rules,
+        "books": books,
+        "kinds": SectionKind.choices,
+    }
+
+
+@login_required
+@require_POST
+def item_move(request: HttpRequest, pk: int) -> HttpResponse:
+    item = _workable(request, pk)
+    try:
+        facts = {"state": text_of(request, "state"), "note": text_of(request, "note")}
+        move_item(author=author_of(request), item=item, at=timezone.now(), **facts)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("action-item", pk)
+    messages.success(request, "Saved.")
+    return _back(item)
+
+
+@login_required
+@require_POST
+def item_monitor(request: HttpRequest, pk: int) -> HttpResponse:
+    """Open the rule editor with what is known filled in; the item shows that a rule was begun."""
+    item = _workable(request, pk)
+    address = monitor_url(item)
+    if not address:
+        messages.error(request, "This desk has no editor of alert rules.")
+        return redirect("action-item", pk)
+    ask_for_monitor(author=author_of(request), item=item, at=timezone.now())
+    return redirect(address)
+
+
+def monitor_url(item: ActionItem) -> str:
+    """The rule editor, filled with the item's words, the incident's slice, its team and runbook; "" without one."""
+    incident = item.postmortem.incident
+    book = Runbook.objects.filter(failure_mode=incident.failure_mode, archived_at=None).order_by("-is_shipped").first()
+    charts = item.postmortem.facts.get("charts") or [{}]
+    pairs = [("name", item.text[:150]), ("metric", charts[0].get("metric", "")), ("kind", "threshold")]
+    pairs += [("team", incident.team.slug)] if incident.team else []
+    pairs += [("runbook_section", f"{book.slug}#detection")] if book else []
+    pairs += [(name, value) for name, values in incident.scope.items() for value in values]
+    pairs += [("action_item", str(item.pk))]
+    try:
+        return f"{reverse('rule-add')}?{urlencode([pair for pair in pairs if pair[1]])}"
+    except NoReverseMatch:
+        return ""
+
+
+@login_required
+@require_POST
+def item_rule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say which alert rule came of it; empty takes it back."""
+    item = _workable(request, pk)
+    team, number = item.postmortem.incident.team, whole_number(text_of(request, "rule"))
+    rules = AlertRule.objects.filter(Q(team=team) | Q(team=None))
+    link_rule(author=author_of(request), item=item, rule=get_object_or_404(rules, pk=number) if number else None)
+    messages.success(request, "Saved.")
+    return _back(item)
+
+
+@login_required
+@require_POST
+def item_step(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add its text as a step to a section of a runbook, as a new version of that."""
+    item = _workable(request, pk)
+    kind = text_of(request, "kind")
+    books = visible_runbooks(person_of(request)).filter(archived_at=None)
+    book = get_object_or_404(books, slug=text_of(request, "runbook"))
+    require(request.user, "runbook.edit", book.team)
+    if kind not in SectionKind.values:
+        messages.error(request, "Choose the section that the step belongs to.")
+        return redirect("action-item", pk)
+    version = make_step(author=author_of(request), item=item, book=book, kind=kind)
+    messages.success(request, f"{book.title} has it as a step of version {version.number}.")
+    return _back(item)
+
+
+def _workable(request: HttpRequest, pk: int) -> ActionItem:
+    item = get_object_or_404(visible_items(person_of(request)), pk=pk)
+    require(request.user, "incident.work", item.postmortem.incident.team)
+    return item
+
+
+def _back(item: ActionItem) -> HttpResponse:
+    return redirect(f"{reverse('postmortem-detail', args=[item.postmortem_id])}#item-{item.pk}")
