@@ -89,7 +89,8 @@ def make_step(*, author: Author, item: ActionItem, book: Runbook, kind: str) -> 
 def remind(*, today: date, at: datetime) -> int:
     """Tell the owners of open items that are due soon or overdue; how many. Safe to miss and to repeat."""
     found = ActionItem.objects.filter(closed_at=None, due__isnull=False)
-    waiting = [pk for pk, due, last in found.values_list("pk", "due", "reminded_on") if is_due(due, last, today)]
+    rows = found.values_list("pk", "due", "reminded_on")
+    waiting = [pk for pk, due, last in rows if due and is_due(due, last, today)]
     return sum(_remind(pk, today, at) for pk in waiting)
 
 
@@ -108,7 +109,13 @@ def _remind(pk: int, today: date, at: datetime) -> bool:
 def _send(item: ActionItem, today: date, at: datetime) -> None:
     incident = item.postmortem.incident
     severity = "warning" if item.due and item.due < today else "info"
-    told = {"kind": "reminder", "team": incident.team, "severity": severity, "route": "ticket", "incident": incident}
+    told: dict[str, Any] = {
+        "kind": "reminder",
+        "team": incident.team,
+        "severity": severity,
+        "route": "ticket",
+        "incident": incident,
+    }
     told |= {"title": words(item.text, item.due, today), "url": f"/postmortems/{item.postmortem_id}/#item-{item.pk}"}
     owner = item.owner or "nobody: it has no owner"
     told |= {"body": f"Action item of {incident.number}. Owner: {owner}. Measure: {item.measure or 'none'}."}

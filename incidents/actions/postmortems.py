@@ -32,7 +32,11 @@ def start_postmortem(*, author: Author, incident: Incident, at: datetime) -> Pos
         Incident.objects.select_for_update(of=("self",)).get(pk=incident.pk)
         if known := Postmortem.objects.filter(incident=incident).first():
             return known
-        values = {"title": incident.title, "summary": incident.summary, "recovered_at": incident.mitigated_at}
+        values: dict[str, Any] = {
+            "title": incident.title,
+            "summary": incident.summary,
+            "recovered_at": incident.mitigated_at,
+        }
         values |= {"facts": facts, "facts_at": at, "started_by": author.user, "started_at": at}
         postmortem = Postmortem.objects.create(incident=incident, **values)
         _tell(postmortem, author, "postmortem.started", "The postmortem is started", at)

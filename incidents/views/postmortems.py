@@ -56,7 +56,13 @@ def postmortem_list(request: HttpRequest) -> HttpResponse:
     rows.sort(key=lambda row: -found.get(row[0].pk, (0, ""))[0])
     months, by_mode = trends(user, today)
     late = visible_items(user).filter(overdue(today)).count()
-    context = {"rows": rows, "words": words, "mode": mode, "state": state, "states": Postmortem.State.choices}
+    context: dict[str, Any] = {
+        "rows": rows,
+        "words": words,
+        "mode": mode,
+        "state": state,
+        "states": Postmortem.State.choices,
+    }
     context |= {"modes": FailureMode.choices, "months": months, "trends": by_mode, "tabs": tabs("library", late)}
     return render(request, "incidents/postmortems/list.html", context | {"any": bool(rows) or every.exists()})
 
