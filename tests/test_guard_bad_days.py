@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from itertools import cycle
 
 import pytest
 
@@ -195,7 +196,7 @@ def test_killing_web_processes_between_reserve_and_settle_leaks_nothing(guarded,
 
 
 def test_budgets_that_overlap_in_any_order_never_deadlock(guarded, key):
-    """Three budgets over calls of two features, reserved, settled and swept at once: nobody waits in a circle."""
+    """Three budgets over calls of two features, reserved, settled, swept, edited at once: nobody waits in a circle."""
     budgets = [make_budget(guarded, key, Decimal(1000), feature) for feature in ("", "a", "b")]
     until = time.monotonic() + HAMMERED_SECONDS
     before = execute(guarded, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
@@ -213,11 +214,22 @@ def test_budgets_that_overlap_in_any_order_never_deadlock(guarded, key):
                 done += 1
         return done
 
-    with ThreadPoolExecutor(8) as pool:
+    def edit() -> None:
+        """What the first budget counts, in words that name the same calls."""
+        for model in cycle((CALL["model"], "")):
+            if time.monotonic() > until:
+                break
+            execute(guarded, "UPDATE budgets_budget SET model = %s WHERE id = %s", (model, budgets[0]))
+            time.sleep(0.5)
+
+    with ThreadPoolExecutor(9) as pool:
+        editing = pool.submit(edit)
         assert sum(pool.map(hammer, range(8))) > 0
+        editing.result()
     after = execute(guarded, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert after == before
-    wait_for(lambda: all(ledger(guarded, budget)[1] == 0 for budget in budgets), 30)
+    nothing_held = "SELECT count(*) FROM budgets_budgetperiod WHERE budget_id = ANY (%s) AND reserved = 0"
+    wait_for(lambda: execute(guarded, nothing_held, (budgets,)) == [(3,)], 30)
     used = [ledger(guarded, budget)[0] for budget in budgets]
     assert used[0] == used[1] + used[2] > 0
 
