@@ -27,6 +27,7 @@ urlpatterns = [
     path("controls/policies/add/", controls.policy_edit, name="policy-add"),
     path("controls/policies/<int:pk>/", controls.policy_edit, name="policy-edit"),
     path("controls/policies/<int:pk>/remove/", controls.policy_remove, name="policy-remove"),
+    path("", include("incidents.triage_urls")),
     path("", include("incidents.response_urls")),
     path("", include("incidents.runbook_urls")),
     path("drills/", drills.drill_list, name="drill-list"),

@@ -78,7 +78,7 @@ def _assessed(asked: Asked) -> Assessment:
     where = _radius(seen, signal) if signal else None
     first, step = began(asked, where) if where else (None, NEAR)
     at = max(first.at, asked.window.start - NEAR) if first else asked.window.start
-    recent = _recent(asked, seen, where, at, step)
+    recent = _recent(asked, seen, where, at, step if first else NEAR)  # without a step it may have begun later too
     modes = rank(Case(seen, moved, where, recent))
     lead = modes[0].lead
     if where and lead and lead != signal:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from incidents.rules.triage.signals import Reading, Signal, score
+from incidents.rules.triage.signals import Reading, Signal, likelihood_root, score
 from incidents.rules.triage.tables import Place, Table
 from usage.rules import explain
 from usage.rules.explain import Clause
@@ -91,13 +91,42 @@ def radius(signal: Signal, table: Table, tenants: Table | None = None, before: T
         others = explain.smallest_set(tenants.cube(signal))
         if _contrast(tenants, signal, others) > _contrast(table, signal, clauses) + 2 * explain.NEAR:
             of, clauses = tenants, others
-    wheres = _with_companions(of, signal, tuple(sorted({clause.where for clause in clauses})))
+    wheres = tuple(sorted({clause.where for clause in clauses})) or _parted(of, signal)
+    wheres = _by_provider(of, signal, _with_companions(of, signal, wheres))
     inside = sorted({place for where in wheres for place in of.matching(where)})
     outside = sorted(set(range(len(of.keys))) - set(inside)) if inside else []
     within = of.reading(signal, inside or None)
     new = newcomers(table, before, wheres) if of is table and before else []
     tables = [one for one in (table, tenants) if one and one.knows(signal)]
     return Radius(signal, wheres, within, of.reading(signal, outside), _dimensions(signal, tables), new)
+
+
+def _parted(table: Table, signal: Signal) -> tuple[Where, ...]:
+    """Where most traffic is hit, no small set explains it; but a dimension may still part the hit from the others."""
+    places = table.places(signal)
+    for name in explain.PREFERENCE if signal.kind == "share" else ():
+        mine = [place for place in places if place.dimension == name]
+        hit = [place for place in mine if place.strength >= PLAINLY]
+        left = [place for place in mine if place.strength < PLAINLY]
+        (bad, base), (hit_bad, hit_base) = (_summed(side) for side in (left, hit))
+        if hit and base and likelihood_root(Reading(bad, base, hit_bad, hit_base)) <= -HIT_SCORE:
+            return tuple(sorted(((name, place.value),) for place in hit))
+    return ()
+
+
+def _by_provider(table: Table, signal: Signal, wheres: tuple[Where, ...]) -> tuple[Where, ...]:
+    """All the models of a provider are that provider: it is what can be failed over."""
+    if {tuple(name for name, _ in where) for where in wheres} != {("model",)} or "provider" not in table.dimensions:
+        return wheres
+    has = table.column("now", signal.base)
+    inside = {place for where in wheres for place in table.matching(where) if has[place]}
+    named = [value for value, places in table.by_dimension["provider"].items() if inside.intersection(places)]
+    whole = {place for value in named for place in table.by_dimension["provider"][value] if has[place]}
+    return tuple(sorted((("provider", value),) for value in named)) if named and whole == inside else wheres
+
+
+def _summed(places: Sequence[Place]) -> tuple[float, int]:
+    return sum(place.reading.bad for place in places), sum(place.reading.base for place in places)
 
 
 def _with_companions(table: Table, signal: Signal, wheres: tuple[Where, ...]) -> tuple[Where, ...]:

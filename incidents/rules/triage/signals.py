@@ -56,6 +56,11 @@ class Signal:
     explained: str = ""
     evidence: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def noun(self) -> str:
+        """What is counted: "model calls"."""
+        return NOUNS[self.base]
+
 
 SIGNALS = (
     Signal(
@@ -127,6 +132,21 @@ SIGNALS = (
     ),
 )  # fmt: skip
 BY_NAME = {signal.name: signal for signal in SIGNALS}
+
+
+NOUNS = {
+    "calls": "model calls",
+    "timed_calls": "model calls",
+    "requests": "requests",
+    "retrieval_checks": "retrievals",
+    "similarity_checks": "retrievals",
+    "citation_checks": "answers",
+    "refusal_checks": "answers",
+    "schema_checks": "answers",
+    "policy_checks": "checks",
+    "tool_executions": "tool calls",
+    "conversations": "conversations",
+}
 
 
 def score(signal: Signal, reading: Reading) -> float | None:

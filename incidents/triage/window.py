@@ -1,0 +1,38 @@
+"""Which window of an incident is assessed, and what fits against what was found."""
+
+from datetime import datetime, timedelta
+
+from incidents.models import FailureMode, Incident
+from incidents.queries.triage import COUNTERS
+from incidents.rules.triage.advice import Mitigation, Situation, fitting
+from incidents.rules.triage.modes import BY_MODE
+from incidents.rules.triage.picture import telling
+from incidents.rules.triage.signals import BY_NAME
+from incidents.triage.assessment import Assessment, assess
+
+LONGEST = timedelta(days=7)  # a week of a lasting incident tells its signature; its baseline is the weeks before
+# What is watched where the signal that leads is none that a window's counters have.
+INSTEAD = "requests_fail"
+
+
+def assess_incident(incident: Incident, team_ids: tuple[int, ...], now: datetime) -> Assessment:
+    """The incident's slice from the beginning of its impact until that was over, or now. Raises QueryError."""
+    start = incident.impact_started_at
+    end = min(incident.mitigated_at or incident.resolved_at or now, start + LONGEST)
+    return assess(team_ids=team_ids, scope=incident.scope, start=start, end=end, at=now)
+
+
+def mitigations(found: Assessment, mode: str = "") -> list[Mitigation]:
+    """What fits `mode`, else what the evidence ranks first; of "other" and where nothing stands out, what fits all."""
+    chosen = mode or (found.first.mode.value if found.confidence != "none" else FailureMode.OTHER.value)
+    radius = found.radius_of(chosen) if chosen != FailureMode.OTHER else None
+    situation = Situation(found.picture, radius or found.radius, found.suspects, watched_signal(found, chosen))
+    return fitting(chosen, situation)
+
+
+def watched_signal(found: Assessment, mode: str) -> str:
+    """The signal that shows whether something helped against this mode: its own if it moved."""
+    leads = BY_MODE[FailureMode(mode)].leads if mode != FailureMode.OTHER else ()
+    moved = telling(found.moves, leads) or (found.radius.signal.name if found.radius else "")
+    counted = {name for name, one in BY_NAME.items() if {one.bad, one.base} <= set(COUNTERS)}
+    return moved if moved in counted else INSTEAD

@@ -1,0 +1,177 @@
+"""Mitigations of an incident: buttons that act through the guard, steps told, ends, and the watch panel."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.access import can, person_of, require
+from accounts.posted import author_of, text_of
+from aiops_site.charts import Chart, Marker, Series
+from incidents.actions.triage import Plan, mitigate, origin_of, unmitigate
+from incidents.controls import in_force
+from incidents.forms.controls import DURATIONS
+from incidents.models import Control, FailureMode, Incident
+from incidents.queries.incidents import get_incident
+from incidents.queries.watch import Watched, watched
+from incidents.rules.triage.advice import Mitigation
+from incidents.rules.triage.signals import BY_NAME
+from incidents.triage import Assessment, mitigations
+from incidents.views.triage import assessed, panel
+from usage.metrics import QueryError
+from usage.scope import zone_of
+
+# What was offered comes back signed: it is done just as it was shown, however the figures moved meanwhile.
+SALT = "incidents.mitigation"
+OFFER_LASTS = timedelta(hours=2)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def incident_mitigations(request: HttpRequest, pk: int) -> HttpResponse:
+    """What fits the failure mode (`mode` for another one), to put in force; what is in force, to end."""
+    incident, now = get_incident(person_of(request), pk), timezone.now()
+    if request.method == "POST":
+        return _mitigate(request, incident, now)
+    mode = request.GET.get("mode", "") or incident.failure_mode
+    mode = mode if mode in FailureMode.values else ""
+    may_set = can(request.user, "control.set", incident.team)
+    context: dict[str, Any] = {"may_set": may_set, "mode": mode, "choices": FailureMode.choices, "now": now}
+    context |= {"durations": DURATIONS, "current": _current(incident, now)}
+    try:
+        found = assessed(incident, now)
+        context["offers"] = [_offer(incident, found, one) for one in mitigations(found, mode)]
+        context["for_mode"] = FailureMode(mode).label if mode else _first(found)
+        context["is_guess"] = not mode
+    except QueryError as error:
+        context["problem"] = str(error)
+    return panel(request, "mitigations", incident, "Mitigations", context)
+
+
+def _first(found: Assessment) -> str:
+    return found.first.mode.label if found.confidence != "none" else ""
+
+
+def _current(incident: Incident, now: datetime) -> list[Control]:
+    return list(in_force(now).filter(origin=Control.Origin.INCIDENT, origin_key=origin_of(incident)))
+
+
+def _offer(incident: Incident, found: Assessment, one: Mitigation) -> dict[str, Any]:
+    """A mitigation as the page shows it; `token` is what is posted back."""
+    usual = _usual(found, one)
+    facts: dict[str, Any] = {
+        "title": one.title,
+        "kind": one.kind,
+        "signal": one.signal,
+        "what": one.what,
+        "where": one.where,
+    }
+    facts |= {"watched": one.watched, "change": one.change, "usual": usual, "incident": incident.pk}
+    signal = BY_NAME[one.signal].label
+    page = reverse(one.page) if one.page else ""
+    return {"one": one, "token": signing.dumps(facts, salt=SALT), "watches": signal, "page": page}
+
+
+def _usual(found: Assessment, one: Mitigation) -> list[float] | None:
+    """The usual (bad, base) of the signal that is watched, over the slice that is watched."""
+    signal, table = BY_NAME[one.signal], found.picture.table
+    where = [(name, value) for name, values in one.watched.items() for value in values[:1]]
+    many = any(len(values) > 1 for values in one.watched.values())
+    reading = table.reading(signal) if many or not where else table.reading(signal, table.matching(where))
+    return [reading.usual_bad, reading.usual_base] if reading.usual_base else None
+
+
+def _mitigate(request: HttpRequest, incident: Incident, now: datetime) -> HttpResponse:
+    require(request.user, "incident.work", incident.team)
+    back = redirect(f"{reverse('incident-detail', args=[incident.pk])}#mitigations")
+    try:
+        facts = signing.loads(text_of(request, "token", 20_000), salt=SALT, max_age=OFFER_LASTS)
+    except signing.BadSignature:
+        messages.error(request, "That offer is too old. Choose again from what fits now.")
+        return back
+    if facts.pop("incident") != incident.pk:
+        messages.error(request, "That offer was made for another incident.")
+        return back
+    plan = Plan(team=incident.team, **facts)
+    require(request.user, "control.set" if plan.kind == "control" else "change.add", incident.team)
+    minutes = text_of(request, "lasts")
+    lasts = timedelta(minutes=int(minutes)) if minutes in {value for value, _ in DURATIONS if value} else None
+    reason = text_of(request, "reason") or f"{incident.number}: {plan.title}"
+    try:
+        mitigate(
+            author=author_of(request),
+            incident=incident,
+            plan=plan,
+            reason=reason,
+            expires_at=now + lasts if lasts else None,
+            at=now,
+        )
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return back
+    said = "is in force. The guard's answers follow it from now on" if plan.kind == "control" else "is in the timeline"
+    messages.success(request, f"{plan.title}: this {said}. Watch below whether it helps.")
+    return redirect(f"{reverse('incident-detail', args=[incident.pk])}#watch")
+
+
+@login_required
+@require_POST
+def incident_mitigation_end(request: HttpRequest, pk: int, control: int) -> HttpResponse:
+    """End a control that the incident set: the undo."""
+    incident = get_incident(person_of(request), pk)
+    mine = Control.objects.filter(origin=Control.Origin.INCIDENT, origin_key=origin_of(incident))
+    one = get_object_or_404(mine.select_related("team"), pk=control)
+    require(request.user, "control.set", one.team)
+    reason = text_of(request, "reason") or f"{incident.number}: not needed any more"
+    try:
+        unmitigate(author=author_of(request), incident=incident, control=one, reason=reason, at=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, f"{one} has ended.")
+    return redirect(f"{reverse('incident-detail', args=[incident.pk])}#watch")
+
+
+@login_required
+@require_safe
+def incident_watch(request: HttpRequest, pk: int) -> HttpResponse:
+    """After each mitigation: the signal before, at and now, drawn with the mitigation, and whether it helped."""
+    incident, now = get_incident(person_of(request), pk), timezone.now()
+    context: dict[str, Any] = {"now": now, "may_set": can(request.user, "control.set", incident.team)}
+    try:
+        found = watched(incident, now)
+        rows = [
+            (one, one.in_force(now), _chart(request, one) if place == 0 else None) for place, one in enumerate(found)
+        ]
+        context |= {
+            "rows": rows,
+            "recovered": bool(found) and found[0].back and any(one.in_force(now) for one in found),
+        }
+    except QueryError as error:
+        context["problem"] = str(error)
+    return panel(request, "watch", incident, "Did it help?", context)
+
+
+def _chart(request: HttpRequest, one: Watched) -> Chart:
+    zone = zone_of(request.user)
+    usual = [(at, one.usual) for at, _ in one.points] if one.usual is not None else []
+    return Chart(
+        id=f"watch-{one.entry.pk}",
+        title=one.verdict.text,
+        unit=one.signal.unit,
+        series=[Series(one.signal.label, one.points), *([Series("Usual", usual, previous=True)] if usual else [])],
+        tz=zone,
+        start=one.start,
+        end=one.end,
+        step=one.step,
+        markers=[Marker(one.entry.at, one.title, "")],
+        height="small",
+    )
