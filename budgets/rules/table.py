@@ -28,7 +28,7 @@ def _cell(name: str, value: Any) -> str:
     if name == THRESHOLDS:
         return " ".join(f"{percent_text(row)}:{row['action']}" for row in value)
     text = str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if _is_formula(text) else text
 
 
 def read(text: str, columns: Iterable[str], most: int) -> list[tuple[int, dict[str, Any]]]:
@@ -69,7 +69,12 @@ def _facts(row: dict[str | Any, Any], line: int) -> dict[str, Any]:
 
 
 def _plain(value: str) -> str:
-    return value[1:] if value[:1] == "'" and value[1:].startswith(FORMULA_STARTS) else value.strip()
+    return value[1:] if value[:1] == "'" and _is_formula(value) else value.strip()
+
+
+def _is_formula(text: str) -> bool:
+    """Behind quotes too: a name that begins with one of its own gets another, so that it comes back as it was."""
+    return text.lstrip("'").startswith(FORMULA_STARTS)
 
 
 def _threshold(part: str) -> dict[str, str]:

@@ -115,7 +115,7 @@ def series_of(team_id: int, ids: Collection[int] | None = None) -> dict[int, Kno
     if ids is not None:
         where = (
             " AND id IN (SELECT unnest(%s::bigint[]) UNION SELECT coalesce(sent_narrow_id, narrow_id)"
-            " FROM usage_series WHERE team_id = %s AND id = ANY(%s))"
+            " FROM usage_series WHERE team_id = %s AND id = ANY(%s::bigint[]))"
         )
         values += [list(ids), team_id, list(ids)]
     with connection.cursor() as cursor:
@@ -216,7 +216,7 @@ def _mark(team_id: int, series: list[int]) -> None:
         for table, tier, window in bounds:
             cursor.execute(
                 f"SELECT DISTINCT bucket FROM {table}"
-                " WHERE team_id = %s AND series_id = ANY(%s) AND bucket >= %s AND bucket < %s",
+                " WHERE team_id = %s AND series_id = ANY(%s::bigint[]) AND bucket >= %s AND bucket < %s",
                 [team_id, series, *window],
             )
             mark(cursor, team_id, tier, {bucket for (bucket,) in cursor.fetchall()})

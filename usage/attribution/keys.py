@@ -26,7 +26,7 @@ _MAKE = f"""
     WITH fresh AS MATERIALIZED (
         SELECT nextval('usage_series_id_seq') AS id, s.id AS base,
             md5('key ' || %(key)s::text || ' of ' || s.key::text)::uuid AS key
-        FROM usage_series s WHERE s.team_id = %(team)s AND s.id = ANY(%(series)s)
+        FROM usage_series s WHERE s.team_id = %(team)s AND s.id = ANY(%(series)s::bigint[])
     )
     INSERT INTO usage_series (team_id, id, key, narrow_id, api_key_id, entry, {", ".join(DIMENSIONS)})
     SELECT s.team_id, f.id, f.key, coalesce(s.sent_narrow_id, s.narrow_id), %(key)s, s.entry, {_SENT}
@@ -36,7 +36,7 @@ _MAKE = f"""
 _FIND = """
     SELECT s.id, k.id FROM usage_series s JOIN usage_series k
         ON k.team_id = s.team_id AND k.key = md5('key ' || %(key)s::text || ' of ' || s.key::text)::uuid
-    WHERE s.team_id = %(team)s AND s.id = ANY(%(series)s)
+    WHERE s.team_id = %(team)s AND s.id = ANY(%(series)s::bigint[])
 """
 _SHARED = """
     SELECT DISTINCT e.series_id FROM usage_event e

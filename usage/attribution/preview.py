@@ -19,7 +19,7 @@ KEY_DAYS = 7
 
 _SUMS = """
     SELECT series_id, sum(events), coalesce(sum(cost_usd), 0), coalesce(sum(unpriced), 0) + coalesce(sum(unmetered), 0)
-    FROM usage_hour WHERE team_id = %s AND bucket >= %s AND series_id = ANY(%s) GROUP BY 1
+    FROM usage_hour WHERE team_id = %s AND bucket >= %s AND series_id = ANY(%s::bigint[]) GROUP BY 1
 """
 _KEY_SUMS = """
     SELECT series_id, count(*), coalesce(sum(cost_usd), 0), count(*) FILTER (WHERE cost_state IN (2, 3))

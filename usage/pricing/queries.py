@@ -67,7 +67,7 @@ _EXAMPLES = """
         e.cache_write_tokens, e.output_tokens, e.reasoning_tokens, e.reported_cost_usd, e.cost_usd
     FROM usage_event e
     WHERE e.team_id = %(team)s AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
-        AND e.series_id = ANY(%(series)s) AND e.reported_cost_usd IS NOT NULL
+        AND e.series_id = ANY(%(series)s::bigint[]) AND e.reported_cost_usd IS NOT NULL
         AND e.cost_usd IS DISTINCT FROM e.reported_cost_usd
     ORDER BY abs(e.reported_cost_usd - coalesce(e.cost_usd, 0)) DESC LIMIT %(limit)s
 """

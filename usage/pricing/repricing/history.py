@@ -28,7 +28,7 @@ ROUNDING = Decimal("5e-13")
 
 _HOURS = """
     SELECT DISTINCT bucket FROM usage_hour
-    WHERE team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s AND series_id = ANY(%(series)s)
+    WHERE team_id = %(team)s AND bucket >= %(start)s AND bucket < %(end)s AND series_id = ANY(%(series)s::bigint[])
     ORDER BY 1 LIMIT %(limit)s
 """
 
@@ -37,7 +37,7 @@ _READ = """
         coalesce(input_tokens, 0), coalesce(cached_input_tokens, 0), coalesce(cache_write_tokens, 0),
         coalesce(output_tokens, 0), coalesce(reasoning_tokens, 0), coalesce(cost_usd, 0)
     FROM {table}
-    WHERE team_id = %(team)s AND bucket = ANY(%(hours)s) AND series_id = ANY(%(series)s)
+    WHERE team_id = %(team)s AND bucket = ANY(%(hours)s) AND series_id = ANY(%(series)s::bigint[])
         AND (priced > 0 OR unpriced > 0)
     ORDER BY 1, 2, 3
 """

@@ -28,7 +28,7 @@ TEAM_LOCK = 7_301_003  # one run at a time changes events of a team, so that two
 
 _HOURS = """
     SELECT bucket FROM usage_hour
-    WHERE team_id = %(team)s AND bucket >= %(hour)s AND bucket < %(end)s AND series_id = ANY(%(series)s)
+    WHERE team_id = %(team)s AND bucket >= %(hour)s AND bucket < %(end)s AND series_id = ANY(%(series)s::bigint[])
     UNION
     SELECT date_trunc('hour', bucket, 'UTC') FROM usage_rollup_mark
     WHERE tier IN (0, 1) AND team_id = %(team)s AND bucket >= %(hour)s AND bucket < %(end)s
@@ -43,7 +43,7 @@ _READ = """
     FROM usage_event e
     WHERE e.team_id = %(team)s AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
         AND (e.occurred_at, e.event_id) > (%(start)s, %(event)s)
-        AND e.series_id = ANY(%(series)s) AND e.cost_state <> 0 AND e.received_at >= %(since)s
+        AND e.series_id = ANY(%(series)s::bigint[]) AND e.cost_state <> 0 AND e.received_at >= %(since)s
     ORDER BY e.occurred_at, e.event_id LIMIT %(limit)s
 """
 
