@@ -35,6 +35,7 @@ CAPABILITIES = {
     "control.set": Capability("set modes, switches and limits", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "incident.work": Capability("declare and work incidents", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "incident.private": Capability("see private incidents", frozenset({SECURITY, ADMIN})),
+    "status.edit": Capability("edit the public status page", frozenset({MAINTAINER, APPROVER, ADMIN})),
     "alert.acknowledge": Capability("silence alerts", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "rule.edit": Capability("edit alert rules and SLOs", frozenset({MAINTAINER, APPROVER, ADMIN})),
     "runbook.edit": Capability("edit runbooks", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),

@@ -76,14 +76,15 @@ def csp_allow(**extra: Iterable[str]) -> Callable:
 class ApiMiddleware:
     """Programs bring a key and no cookie: /api/ goes straight to its view, past sessions, CSRF, sign-in and messages.
 
-    Those would be a third of what a single event costs. What they do for programs too is done here.
+    Those would be a third of what a single event costs. What they do for programs too is done here. The public status
+    page goes the same way: it must answer while the database, which sessions need, is away.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith("/api/"):
+        if not request.path_info.startswith(("/api/", "/status/")):
             return self.get_response(request)
         request.get_host()  # raises DisallowedHost, which is a 400
         try:

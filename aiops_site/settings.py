@@ -174,6 +174,7 @@ CELERY_BEAT_SCHEDULE = {
     "nag for promised updates": every("incidents.tasks.incidents.nag_for_updates", 60),
     "mail messages of incidents": every("incidents.tasks.incidents.mail_messages", 15),
     "remind of action items": every("incidents.tasks.action_items.remind_of_items", 3600),
+    "keep the status page": every("incidents.tasks.incidents.refresh_status_page", 60),
     "take the pulse of the realtime queue": every("incidents.tasks.desk.beat_realtime", 60),
     "take the pulse of the batch queue": every("incidents.tasks.desk.beat_batch", 60),
     "settle from events": every("budgets.tasks.guard.settle_events", 1),

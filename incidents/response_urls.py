@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from incidents.views import incident, incident_acts, incidents, messages, responsibilities
+from incidents.public import views as public
+from incidents.views import incident, incident_acts, incidents, messages, responsibilities, status_page
 
 urlpatterns = [
     path("incidents/", incidents.incident_list, name="incident-list"),
     path("incidents/declare/", incidents.incident_declare, name="incident-declare"),
     path("incidents/declare/suggestion/", incidents.incident_suggestion, name="incident-suggestion"),
+    path("incidents/status-page/", status_page.component_list, name="component-list"),
+    path("incidents/status-page/add/", status_page.component_edit, name="component-add"),
+    path("incidents/status-page/<int:pk>/", status_page.component_edit, name="component-edit"),
+    path("incidents/status-page/<int:pk>/remove/", status_page.component_remove, name="component-remove"),
     path("incidents/owners/", responsibilities.owner_list, name="owner-list"),
     path("incidents/owners/<int:pk>/remove/", responsibilities.owner_remove, name="owner-remove"),
     path("incidents/<int:pk>/", incident.incident_detail, name="incident-detail"),
@@ -29,4 +34,8 @@ urlpatterns = [
     path("incidents/<int:pk>/messages/", messages.incident_messages, name="incident-messages"),
     path("incidents/<int:pk>/messages/add/", messages.message_add, name="incident-message-add"),
     path("incidents/<int:pk>/messages/<int:message>/", messages.incident_message, name="incident-message"),
+    # Public: ApiMiddleware takes them past sessions, so that they answer without a database
+    path("status/", public.status_page, name="status-page"),
+    path("status/status.json", public.status_json, name="status-json"),
+    path("status/rss.xml", public.StatusFeed(), name="status-rss"),
 ]

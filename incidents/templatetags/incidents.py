@@ -10,12 +10,18 @@ from aiops_site import formats
 from incidents.models import Incident
 
 register = template.Library()
+MINUTE = timedelta(minutes=1)
 
 
 @register.filter
 def lasted(incident: Incident, now: datetime) -> str:
     """How long the impact lasted, or lasts: until it was mitigated, else resolved, else now."""
-    return formats.span_text((incident.mitigated_at or incident.resolved_at or now) - incident.impact_started_at)
+    return in_minutes((incident.mitigated_at or incident.resolved_at or now) - incident.impact_started_at)
+
+
+def in_minutes(length: timedelta) -> str:
+    """Whole minutes once there is one: a second more or less tells nobody anything."""
+    return formats.span_text(length - length % MINUTE if length >= MINUTE else max(length, timedelta()))
 
 
 @register.filter
@@ -34,13 +40,19 @@ def span(length: timedelta) -> str:
 @register.filter
 def running(since: datetime, now: datetime) -> str:
     """How long a clock runs by now."""
-    return formats.span_text(max(now - since, timedelta()))
+    return in_minutes(now - since)
 
 
 @register.filter
 def scope_words(incident: Incident) -> str:
     """The slice in words: "feature answers, search; provider openai"."""
-    return "; ".join(f"{name.replace('_', ' ')} {', '.join(values)}" for name, values in incident.scope.items())
+    return slice_words(incident.scope)
+
+
+@register.filter
+def slice_words(scope: dict[str, list[str]]) -> str:
+    """Dimension → values in words."""
+    return "; ".join(f"{name.replace('_', ' ')} {', '.join(values)}" for name, values in scope.items())
 
 
 @register.filter

@@ -1,0 +1,90 @@
+"""The last good copy of the status page: in this process, and in the broker for all the others.
+
+A page is never older than FRESH while the database answers; when it does not, the last copy is shown with its time.
+"""
+
+import json
+import logging
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+from incidents.queries.status_page import snapshot
+
+log = logging.getLogger(__name__)
+
+FRESH = 15.0  # seconds
+PATIENCE_MS = 2000  # how long the database may take
+BROKER_SECONDS = 2
+KEPT_SECONDS = 30 * 86_400
+KEY = "status-page"
+AWAY = (DatabaseError, InterfaceError, OperationalError)
+
+_building = threading.Lock()
+_memory: dict[str, Any] = {"tried": float("-inf"), "copy": None}
+
+
+def current() -> dict[str, Any] | None:
+    """The status page as it is now, else its last copy; None where there never was one in reach."""
+    if time.monotonic() - _memory["tried"] < FRESH or not _building.acquire(blocking=False):
+        return _memory["copy"] or _from_broker()
+    try:
+        _memory["tried"] = time.monotonic()
+        _memory["copy"] = refresh(timezone.now())
+    except AWAY as error:
+        log.warning("status page from its last copy: %s", error)
+        _memory["copy"] = _newer(_memory["copy"], _from_broker())
+    finally:
+        _building.release()
+    return _memory["copy"]
+
+
+def refresh(now: datetime) -> dict[str, Any]:
+    """Read it anew, within PATIENCE_MS, and keep it for all. Raises one of AWAY where the database does not answer."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)])
+        found = snapshot(now)
+    _to_broker(found)
+    return found
+
+
+def forget() -> None:
+    """Forget this process's copy, so that the next reader sees what was just changed."""
+    _memory["tried"] = float("-inf")
+
+
+def _newer(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    known = [found for found in (one, other) if found]
+    return max(known, key=lambda found: found["generated_at"], default=None)
+
+
+def _client(broker: Connection) -> Any:
+    channel: Any = broker.default_channel
+    return channel.client
+
+
+def _to_broker(found: dict[str, Any]) -> None:
+    """A broker that is away costs the other processes a copy, not this one its answer."""
+    try:
+        with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
+            _client(broker).set(KEY, json.dumps(found), ex=KEPT_SECONDS)
+    except (KombuError, OSError, ConnectionError) as error:
+        log.warning("status page not kept in the broker: %s", error)
+
+
+def _from_broker() -> dict[str, Any] | None:
+    try:
+        with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
+            text = _client(broker).get(KEY)
+    except (KombuError, OSError, ConnectionError) as error:
+        log.warning("no copy of the status page from the broker: %s", error)
+        return None
+    return json.loads(text) if text else None
