@@ -6,10 +6,12 @@ from django.db.models.signals import post_migrate
 def install(apps=all_apps, **_options) -> None:
     """Bring what the desk ships, once this room's tables are there (a migration may stop half way)."""
     from incidents.actions.shipped import install_runbooks, install_slos
+    from incidents.actions.shipped_rules import install_rules
 
     if _columns(apps) == _columns(all_apps):
         install_runbooks()
         install_slos()
+        install_rules()
 
 
 def _columns(apps) -> set[tuple[str, str]]:

@@ -21,7 +21,7 @@ def minutes(number: int) -> datetime:
 
 def budget_alert(key: str, team=None, at: datetime = NOON, **more) -> Alert:
     facts = {"severity": "warning", "route": "ticket", "title": f"Budget {key}", "runbook": "cost-spike#containment"}
-    return raise_alert(source_kind="budget", source_key=key, team=team, at=at, **facts | more)
+    return raise_alert(source_kind="other", source_key=key, team=team, at=at, **facts | more)
 
 
 def rule_alert(rule: AlertRule, team, key: str = "", at: datetime = NOON, **labels) -> Alert:
@@ -66,9 +66,9 @@ def test_a_child_rules_alert_joins_the_group_of_its_parent(cast):
 
 def test_a_group_closes_with_its_last_alert_and_the_next_alert_opens_another(cast):
     first, second = budget_alert("1", cast.support), budget_alert("2", cast.support)
-    resolve_alert(source_kind="budget", source_key="1", at=minutes(1))
+    resolve_alert(source_kind="other", source_key="1", at=minutes(1))
     assert AlertGroup.objects.get(pk=first.group_id).closed_at is None
-    resolve_alert(source_kind="budget", source_key="2", at=minutes(2))
+    resolve_alert(source_kind="other", source_key="2", at=minutes(2))
     assert AlertGroup.objects.get(pk=second.group_id).closed_at == minutes(2)
     assert budget_alert("1", cast.support, at=minutes(3)).group_id != first.group_id
 
@@ -149,20 +149,20 @@ def test_a_muted_alert_declares_no_incident(cast):
 
 
 def test_a_rule_that_stands_for_a_source_decides_severity_route_and_runbook(cast):
-    make_rule(kind="budget", options={"source": "budget", "when": "warning"}, severity="info", route="report")
+    make_rule(kind="budget", options={"source": "other", "when": "warning"}, severity="info", route="report")
     alert = budget_alert("1", cast.support)
     assert (alert.severity, alert.route, alert.runbook) == ("info", "report", "latency#containment")
     assert budget_alert("2", cast.support, severity="critical").severity == "critical"
 
 
 def test_a_teams_own_rule_goes_before_that_of_all_teams(cast):
-    make_rule(kind="anomaly", options={"source": "budget"}, severity="info")
-    own = make_rule(kind="anomaly", options={"source": "budget"}, severity="critical", team=cast.support)
+    make_rule(kind="anomaly", options={"source": "other"}, severity="info")
+    own = make_rule(kind="anomaly", options={"source": "other"}, severity="critical", team=cast.support)
     assert budget_alert("1", cast.support).rule == own
 
 
 def test_alerts_of_a_rule_that_is_switched_off_are_muted(cast):
-    make_rule(kind="budget", options={"source": "budget"}, is_active=False)
+    make_rule(kind="budget", options={"source": "other"}, is_active=False)
     assert budget_alert("1", cast.support).muted_by == "Its rule is switched off"
 
 

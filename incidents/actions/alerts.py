@@ -78,6 +78,8 @@ def raise_alert(
     `severity`: info, warning, critical; `route`: page, ticket, report; `runbook`: the section to follow, required.
     A rule of kind budget or anomaly for this source and severity decides them instead. Two workers make one alert.
     """
+    if not runbook:
+        raise ValueError("An alert needs the runbook section that says what to do.")
     one = Raised(
         source_kind,
         source_key,
@@ -96,8 +98,6 @@ def raise_alert(
 
 def begin(raised: Sequence[Raised], at: datetime) -> list[Alert]:
     """The open alerts of these conditions, in their groups; people are told of groups that became louder."""
-    if any(not one.runbook for one in raised):
-        raise ValueError("An alert needs the runbook section that says what to do.")
     if not raised:
         return []
     with transaction.atomic():

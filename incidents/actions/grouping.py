@@ -3,21 +3,24 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.urls import reverse
 
 from accounts.actions import Author, audit
 from incidents.actions.incidents import declare_incident
 from incidents.actions.notifying import notify
 from incidents.actions.timeline import record
-from incidents.models import Alert, AlertGroup, Incident, TimelineEntry
+from incidents.models import Alert, AlertGroup, Incident, SectionKind, TimelineEntry
 from incidents.queries.muting import in_force, told
 from incidents.rules.alertmanager import GROUP_LABEL
 from incidents.rules.grouping import group_key, is_louder, rank
 from usage.measures import DRILL_ENVIRONMENT
+from usage.models import ChangeMarker
 
+CHANGED = timedelta(days=1)
 DESK = Author(label="alert rules")
 _OPEN = """
 INSERT INTO incidents_alertgroup (team_id, key, title, severity, route, opened_at, notified_severity, notified_route)
@@ -136,7 +139,7 @@ def _close(group: AlertGroup, at: datetime) -> None:
 # --- Incidents --------------------------------------------------------------------------------------------------
 def _declare(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
     """The incident that a rule of the group asks for, the most severe of them; one for the group."""
-    asking = [one for one in loud if one.rule and one.rule.options.get("declare")]
+    asking = [one for one in loud if _asks_for_an_incident(one)]
     if group.incident_id or not asking:
         return
     first = min(asking, key=lambda one: (int(one.rule.options["declare"]) if one.rule else 9, one.pk))
@@ -157,8 +160,22 @@ def _declare(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
     group.save(update_fields=["incident"])
 
 
+def _asks_for_an_incident(alert: Alert) -> bool:
+    """Whether its rule declares one; some do only where something was changed within a day before."""
+    rule = alert.rule
+    if rule is None or not rule.options.get("declare"):
+        return False
+    if not rule.options.get("declare_after_change"):
+        return True
+    since = alert.started_at - timedelta(seconds=rule.window_seconds) - CHANGED
+    mine = Q(team=alert.team_id) | Q(team=None)
+    return ChangeMarker.objects.filter(mine, at__gt=since, at__lte=alert.last_raised_at).exists()
+
+
 def _failure_mode(alert: Alert) -> str:
-    return alert.rule.runbook_section.runbook.failure_mode if alert.rule else ""
+    """That of its runbook, where the rule knows the cause; one that points to the detection section does not."""
+    section = alert.rule.runbook_section if alert.rule else None
+    return "" if section is None or section.kind == SectionKind.DETECTION else section.runbook.failure_mode
 
 
 def _scope(alert: Alert) -> dict[str, list[str]]:

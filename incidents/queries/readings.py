@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from accounts.models import Team
 from incidents.models import AlertRule
 from incidents.rules.alert_rules import Reading, ratio
+from incidents.rules.measured import is_compared
 from usage.metrics import CATALOGUE, MetricQuery, QueryError, query
 from usage.metrics.metric import Percentile, Sum
 
@@ -125,7 +126,7 @@ def _read_alike(
     )
     metrics = list(dict.fromkeys(name for rule in rules for name in (metric_of(rule), sample_of(metric_of(rule)))))
     current = _figures(ask.query(metrics, start, end, teams), now)
-    compared = [rule for rule in rules if rule.kind != AlertRule.Kind.THRESHOLD]
+    compared = [rule for rule in rules if is_compared(rule)]
     before = _baselines(ask, compared, (start, end), teams, now) if compared else {}
     return {rule.pk: list(_label_sets(rule, current, before, slugs)) for rule in rules}
 
@@ -144,8 +145,9 @@ def _figures(q: MetricQuery, now: datetime) -> Figures:
 
 def _label_sets(rule: AlertRule, current: Figures, before: Baselines, slugs: dict[str, int]) -> Iterator[LabelSet]:
     metric, sample = metric_of(rule), sample_of(metric_of(rule))
-    known = before.get(rule.baseline_weeks, {}).get(metric, {}) if rule.kind != AlertRule.Kind.THRESHOLD else {}
-    for key in current.keys() | known.keys():
+    known = before.get(rule.baseline_weeks, {}).get(metric, {}) if is_compared(rule) else {}
+    missing = known.keys() if rule.kind != AlertRule.Kind.THRESHOLD else set()
+    for key in current.keys() | missing:
         team = slugs.get(key[0])
         if team is None or rule.team_id not in (None, team):
             continue
@@ -158,7 +160,7 @@ def _reading(rule: AlertRule, value: object, events: object, reference: Decimal 
     known = None if value is None else Decimal(str(value))
     count = int(str(events)) if events is not None else 0
     if rule.kind == AlertRule.Kind.THRESHOLD:
-        return Reading(known, count)
+        return Reading(known, count, reference)
     if rule.kind == AlertRule.Kind.NO_DATA:
         enough = reference is not None and reference >= rule.min_events
         return Reading(Decimal(count) if enough else None, None, reference)

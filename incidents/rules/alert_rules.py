@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from incidents.rules.chance import surely_above
+
 Verdict = Literal["breach", "between", "well", "unjudged"]
 State = Literal["ok", "pending", "firing"]
 
@@ -29,6 +31,9 @@ class Terms:
     clear_seconds: int = 300
     min_events: int = 0
     no_data: Literal["ok", "hold", "fire"] = "ok"
+    # Of shares: a healthy one is so many times below the threshold; begin only where chance is no explanation.
+    sure: int = 0
+    times_usual: Decimal = Decimal(0)  # the threshold is at least so many times what is usual
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,18 @@ def judge(terms: Terms, reading: Reading) -> Verdict:
     few = reading.events is not None and reading.events < terms.min_events
     if reading.value is None or few:
         return _UNKNOWN[terms.no_data]
-    return _compare(terms, reading.value)
+    if terms.times_usual and reading.reference:
+        terms = _raised_to_usual(terms, reading.reference)
+    verdict = _compare(terms, reading.value)
+    if verdict == "breach" and terms.sure and reading.events:
+        well = float(terms.threshold) / terms.sure
+        return "breach" if surely_above(float(reading.value), reading.events, well) else "between"
+    return verdict
+
+
+def _raised_to_usual(terms: Terms, usual: Decimal) -> Terms:
+    threshold = max(terms.threshold, terms.times_usual * usual)
+    return replace(terms, threshold=threshold, clear=terms.clear * threshold / terms.threshold)
 
 
 _UNKNOWN: dict[str, Verdict] = {"ok": "well", "hold": "unjudged", "fire": "breach"}

@@ -4,9 +4,9 @@ SEVERITIES = ("", "info", "warning", "critical")
 ROUTES = ("", "report", "ticket", "page")
 
 
-def group_key(runbook: str, root_runbook: str = "") -> str:
-    """The cause within a team: the runbook that is followed, of the topmost parent where the rule has one."""
-    return (root_runbook or runbook).partition("#")[0]
+def group_key(runbook: str, parent_runbook: str = "") -> str:
+    """The cause within a team: the runbook that is followed, the parent's where the rule has one."""
+    return (parent_runbook or runbook).partition("#")[0]
 
 
 def rank(severity: str, route: str) -> tuple[int, int]:

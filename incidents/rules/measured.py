@@ -43,6 +43,11 @@ def measured(rule: "AlertRule") -> Measured:
     return Measured(name, unit, unit)
 
 
+def is_compared(rule: "AlertRule") -> bool:
+    """Whether what is usual at this hour must be known to judge the rule."""
+    return rule.kind in ("baseline", "no_data") or bool(rule.options.get("times_usual"))
+
+
 def terms(rule: "AlertRule") -> Terms:
     """What the rule asks, with what its kind decides by itself."""
     if rule.kind == "no_data":
@@ -56,4 +61,6 @@ def terms(rule: "AlertRule") -> Terms:
         clear_seconds=rule.clear_seconds,
         min_events=rule.min_events,
         no_data=rule.options.get("no_data", "ok"),
+        sure=int(rule.options.get("sure", 0)),
+        times_usual=Decimal(str(rule.options.get("times_usual", 0))),
     )
