@@ -27,6 +27,8 @@ GUIDES = (
     "forecast",
     "reports",
     "notifications",
+    "runbooks",
+    "postmortems",
     "drills",
     "slos",
     "accounts",

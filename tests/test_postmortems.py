@@ -148,8 +148,9 @@ def test_it_starts_with_figures_charts_and_times_of_the_incident(cast):
     numbers = {label: (value, note) for label, value, note in postmortem.facts["numbers"]}
     assert numbers["Failed model calls"] == ("3", "0 a week earlier")
     assert numbers["Error rate"][0] == "75 %" and numbers["Tenants with failed requests"] == ("1", "most: acme (3)")
+    assert postmortem.impact.startswith("3 of 4 requests failed (75 %).")
     chart = postmortem.facts["charts"][0]
-    assert chart["metric"] == "call_error_rate" and "100 %" in chart["title"]
+    assert chart["metric"] == "call_error_rate" and "%" in chart["title"]
     assert postmortem.facts["clocks"][0] == ["TTD", "to detect", 600.0]
     kinds = [kind for _, kind, _, _ in postmortem.facts["timeline"]]
     assert kinds[0] == "Declared" and "State" in kinds

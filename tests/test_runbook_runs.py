@@ -163,4 +163,4 @@ def test_what_the_caller_saw_is_read_of_all_requests_of_a_provider_slice(client,
     found = incident(cast, impact_started_at=now - timedelta(minutes=40))
     follow(client, cast, Runbook.objects.get(slug="provider-outage"), found)
     page = client.get(reverse("incident-runbook", args=[found.pk])).content.decode()
-    assert "Error rate of all requests</span> <b>100 %</b>" in page
+    assert "Error rate of all providers and models</span> <b>100 %</b>" in page

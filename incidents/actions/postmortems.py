@@ -12,7 +12,7 @@ from incidents.actions.timeline import record
 from incidents.models import ActionItem, Incident, Postmortem, PostmortemVersion, TimelineEntry
 from incidents.queries.postmortem_facts import facts_of
 from incidents.queries.postmortems import document_of
-from incidents.rules.postmortems import SECTIONS, missing
+from incidents.rules.postmortems import SECTIONS, first_impact, missing
 
 EDITED = ("title", *(name for name, _, _ in SECTIONS), "whys", "recovered_at")
 
@@ -37,7 +37,13 @@ def start_postmortem(*, author: Author, incident: Incident, at: datetime) -> Pos
             "summary": incident.summary,
             "recovered_at": incident.mitigated_at,
         }
-        values |= {"facts": facts, "facts_at": at, "started_by": author.user, "started_at": at}
+        values |= {
+            "impact": first_impact(facts),
+            "facts": facts,
+            "facts_at": at,
+            "started_by": author.user,
+            "started_at": at,
+        }
         postmortem = Postmortem.objects.create(incident=incident, **values)
         _tell(postmortem, author, "postmortem.started", "The postmortem is started", at)
     return postmortem

@@ -16,7 +16,7 @@ from usage.metrics import CATALOGUE, QueryError
 LEAD = timedelta(minutes=30)
 MOST_ENTRIES = 300
 # The step of the charts for windows up to so long.
-STEPS = ((timedelta(hours=3), "minute"), (timedelta(hours=12), "5min"), (timedelta(days=8), "hour"))
+STEPS = ((timedelta(hours=12), "5min"), (timedelta(days=8), "hour"))
 # What tells the story of a failure mode; the first two of all others fit any.
 CHARTS = {
     FailureMode.PROVIDER: ("call_error_rate", "call_latency_p95", "fallback_rate"),
@@ -40,7 +40,8 @@ def facts_of(incident: Incident, now: datetime) -> dict[str, Any]:
     return {
         "times": _times(incident),
         "clocks": [
-            [c.name, c.words, c.length.total_seconds() if c.length else None] for c in clocks(moments_of(incident))
+            [c.name, c.words, c.length.total_seconds() if c.length is not None else None]
+            for c in clocks(moments_of(incident))
         ],
         "numbers": _numbers(place),
         "charts": [chart for metric in _metrics(incident) if (chart := _chart(metric, place, incident))],
@@ -97,7 +98,7 @@ def _metrics(incident: Incident) -> Iterable[str]:
 
 
 def _chart(metric: str, place: Slice, incident: Incident) -> dict[str, Any] | None:
-    """A chart with its points, the same hours a week earlier and marks; None where there are no figures."""
+    """A chart with its points, the hours a week earlier and marks; None of nothing but gaps and zeros."""
     lead = max(LEAD, place.length / 4)
     around = replace(place, start=place.start - lead, end=place.end + lead)
     if metric in OF_REQUESTS:
@@ -108,7 +109,7 @@ def _chart(metric: str, place: Slice, incident: Incident) -> dict[str, Any] | No
         points, before = (part.query((metric,), step=step).points(metric) for part in (around, usual))
     except QueryError:
         return None
-    if all(value is None for _, value in points):
+    if not any(value for _, value in points):
         return None
     shift = around.start - usual.start
     unit = CATALOGUE[metric].unit

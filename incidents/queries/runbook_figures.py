@@ -12,13 +12,24 @@ from usage.metrics import CATALOGUE, DIMENSION_NAMES, MetricQuery, QueryError, q
 
 SPAN = timedelta(minutes=15)
 SHOWN = 3
-NOTE = "of all requests"
+NOTE = "of all providers and models"
 UNITS = {"ratio": "%", "count": ""}
 
 
-# What the caller saw has no provider or model of its own: in such a slice these are read of all its requests.
+# What the caller saw has no provider or model of its own, and a fallback is a call of the other one: in a slice of
+# a provider or model these are read of all.
 OF_REQUESTS = {name for name in CATALOGUE if name.startswith("latency_")}
-OF_REQUESTS |= {"requests", "errors", "error_rate", "availability", "successes", "requests_per_minute", "concurrency"}
+OF_REQUESTS |= {
+    "fallback_rate",
+    "fallbacks",
+    "requests",
+    "errors",
+    "error_rate",
+    "availability",
+    "successes",
+    "requests_per_minute",
+    "concurrency",
+}
 OF_CALLS_ALONE = ("provider", "model", "region", "operation", "fallback_from")
 
 

@@ -41,6 +41,19 @@ def missing(sections: Mapping[str, str], whys: list[dict[str, Any]], items: list
     return found
 
 
+def first_impact(facts: Mapping[str, Any]) -> str:
+    """What the figures say of the impact, to begin with: "3 of 21 requests failed (14 %). …"; "" without figures."""
+    known = {label: value for label, value, _ in facts["numbers"]}
+    said = []
+    if "Failed requests" in known:
+        said.append(f"{known['Failed requests']} of {known['Requests']} requests failed ({known['Error rate']}).")
+    if tenants := known.get("Tenants with failed requests"):
+        said.append(f"Tenants with failed requests: {tenants}.")
+    if "Spend" in known:
+        said.append(f"Spend of the slice in that time: {known['Spend']}.")
+    return " ".join(said)
+
+
 def blaming(sections: Mapping[str, str], whys: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """(heading, words) that look for a culprit rather than a cause: a hint, never an obstacle."""
     texts = [(title, sections[name]) for name, title, _ in SECTIONS] + [("Whys", outline(whys))]
