@@ -17,6 +17,7 @@ from incidents.actions.alerts import Raised, begin, resolve, take_turn
 from incidents.actions.grouping import refresh_muting
 from incidents.models import Alert, AlertRule, RuleState
 from incidents.queries.burning import BurnRates
+from incidents.queries.canaries import canary_label_sets
 from incidents.queries.desk import EVALUATED, desk_label_sets
 from incidents.queries.drilling import add_drills
 from incidents.queries.readings import METRIC_KINDS, Found, LabelSet, read
@@ -81,6 +82,8 @@ def _read(rules: Sequence[AlertRule], now: datetime) -> Found:
             _try(rule, desk_label_sets, found, now)
         elif rule.kind == AlertRule.Kind.BURN_RATE:
             _try(rule, burn_rates.label_sets, found, now)
+        elif rule.kind == AlertRule.Kind.CANARY:
+            _try(rule, canary_label_sets, found, now)
     add_drills(rules, found, now)
     own = own_rules(rules)
     for rule in rules:

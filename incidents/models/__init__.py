@@ -1,5 +1,6 @@
 from incidents.models.alert_rules import AlertRule, QueueBeat, RuleState, RuleVersion, Silence
 from incidents.models.alerts import Alert, AlertGroup
+from incidents.models.canaries import Canary, CanaryRun
 from incidents.models.channels import Channel, NotificationRoute
 from incidents.models.controls import Control, ControlVersion, ModePolicy
 from incidents.models.deliveries import Delivery
@@ -27,6 +28,8 @@ __all__ = [
     "Alert",
     "AlertGroup",
     "AlertRule",
+    "Canary",
+    "CanaryRun",
     "Channel",
     "Control",
     "ControlVersion",
