@@ -27,6 +27,7 @@ GUIDES = (
     "forecast",
     "reports",
     "notifications",
+    "oncall",
     "runbooks",
     "postmortems",
     "drills",

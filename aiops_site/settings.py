@@ -187,6 +187,7 @@ CELERY_BEAT_SCHEDULE = {
     "run synthetic checks": every("incidents.tasks.canaries.run_canaries", 5),
     "expire runs of synthetic checks": every("incidents.tasks.canaries.expire_canary_runs", 3600),
     "send notifications": every("incidents.tasks.sending.send_due", 3),
+    "escalate pages": every("incidents.tasks.oncall.escalate", 5),
     "expire deliveries": every("incidents.tasks.sending.expire_deliveries", 3600),
     "advance drills": every("aiops_site.tasks.advance_drills", 5),
     "expire guard rows": every("budgets.tasks.guard.expire_guard_rows", 600),

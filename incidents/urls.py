@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from incidents.api.alertmanager import AlertmanagerView
 from incidents.api.controls import ControlsView
-from incidents.views import alerts, channels, controls, drills
+from incidents.views import alerts, channels, controls, drills, oncall
 
 urlpatterns = [
     # Pages
@@ -20,6 +20,19 @@ urlpatterns = [
     path("alerts/routes/<int:pk>/remove/", channels.route_remove, name="route-remove"),
     path("alerts/deliveries/", channels.delivery_list, name="delivery-list"),
     path("alerts/deliveries/<int:pk>/resend/", channels.delivery_resend, name="delivery-resend"),
+    path("oncall/", oncall.oncall, name="oncall"),
+    path("oncall/rotas/add/", oncall.rota_edit, name="rota-add"),
+    path("oncall/rotas/<int:pk>/", oncall.rota_detail, name="rota-detail"),
+    path("oncall/rotas/<int:pk>/edit/", oncall.rota_edit, name="rota-edit"),
+    path("oncall/rotas/<int:pk>/note/", oncall.rota_note, name="rota-note"),
+    path("oncall/rotas/<int:pk>/remove/", oncall.rota_remove, name="rota-remove"),
+    path("oncall/rotas/<int:pk>/calendar/", oncall.rota_calendar, name="rota-calendar"),
+    path("oncall/rotas/<int:pk>/overrides/add/", oncall.override_add, name="override-add"),
+    path("oncall/overrides/<int:pk>/remove/", oncall.override_remove, name="override-remove"),
+    path("oncall/calendar/<slug:token>.ics", oncall.rota_feed, name="rota-feed"),
+    path("oncall/escalation/<slug:slug>/", oncall.escalation_edit, name="escalation-edit"),
+    path("oncall/escalation/<int:pk>/remove/", oncall.escalation_remove, name="escalation-remove"),
+    path("oncall/pages/<int:pk>/acknowledge/", oncall.escalation_acknowledge, name="escalation-acknowledge"),
     path("controls/", controls.control_list, name="control-list"),
     path("controls/set/", controls.control_set, name="control-set"),
     path("controls/<int:pk>/end/", controls.control_end, name="control-end"),

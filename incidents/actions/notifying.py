@@ -6,14 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from kombu.exceptions import OperationalError
 
 from accounts.models import Team, User
 from aiops_site.celery import app
-from incidents.models import AlertGroup, Channel, Delivery, Incident
+from incidents.models import AlertGroup, Channel, Delivery, Escalation, Incident
 from incidents.queries.channels import channels_for
+from incidents.queries.escalations import policy_for
 from incidents.rules.sending import quiet_until
 
+# Kinds of notification that somebody must answer.
+CLIMBING = ("alert", "incident")
 SEND = "incidents.tasks.sending.send_due"
 NUDGE_SECONDS = 1.0
 _last_nudge = {"at": float("-inf")}
@@ -35,13 +39,31 @@ def notify(
 ) -> int:
     """Write one delivery for each channel whose routes match, in the caller's transaction; how many are new.
 
-    `kind`: alert, resolved, incident, message, reminder …, a word for the reader and for receivers. `key` names what
-    is told: asked for again with it, nothing is added. `url`: a path of the desk or an absolute address. Of a private
-    incident only its number goes out.
+    `kind`: alert, resolved, incident, message, reminder …, a word for the reader and for receivers. A page about an
+    alert or incident climbs by the escalation policy. `key` names what is told: asked for again, nothing is added.
+    `url`: a path of the desk or an absolute address. Of a private incident only its number goes out.
     """
     facts: dict[str, Any] = {"kind": kind, "team": team, "severity": severity, "route": route, "url": url[:500]}
     facts |= {"title": title[:200], "body": body, "incident": incident, "alert_group": alert_group}
-    return put(channels_for(team, severity, route), facts | {"key": key[:200], "happened_at": at})
+    facts |= {"key": key[:200], "happened_at": at}
+    if route == "page" and kind in CLIMBING:
+        _start_climbing(facts)
+    return put(channels_for(team, severity, route), facts)
+
+
+def _start_climbing(facts: dict[str, Any]) -> None:
+    """Begin an escalation, unless one of the same group or incident is under way or no policy says how."""
+    incident, group = facts["incident"], facts["alert_group"]
+    same = Q(incident=incident) if incident else Q(pk__in=[])
+    same |= Q(alert_group=group) if group else Q(pk__in=[])
+    if Escalation.objects.filter(same, ended_at=None).exists() or policy_for(facts["team"]) is None:
+        return
+    names = ("team", "key", "title", "body", "url", "severity", "incident", "alert_group")
+    begun = {name: facts[name] for name in names} | {
+        "started_at": facts["happened_at"],
+        "next_at": facts["happened_at"],
+    }
+    Escalation.objects.bulk_create([Escalation(**begun)], ignore_conflicts=True)
 
 
 def notify_person(user: User, *, fallback: Team | None, facts: dict[str, Any]) -> int:
@@ -49,8 +71,10 @@ def notify_person(user: User, *, fallback: Team | None, facts: dict[str, Any]) -
 
     `facts`: fields of Delivery. Returns how many channels were reached for, known ones included; 0 is nobody told.
     """
-    own = Channel.objects.filter(user=user, is_active=True)
-    channels = list(own) or list(channels_for(fallback, facts["severity"], "page"))
+    channels = list(Channel.objects.filter(user=user, is_active=True))
+    if not channels:
+        channels = list(channels_for(fallback, facts["severity"], "page"))
+        facts = facts | {"title": f"For {user}: {facts['title']}"[:200]}
     put(channels, facts)
     return len(channels)
 
