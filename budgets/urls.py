@@ -5,7 +5,7 @@ from django.urls import include, path
 from budgets.api.anomalies import AnomaliesView
 from budgets.api.budgets import BudgetsView
 from budgets.api.forecast import ForecastView
-from budgets.views import anomalies, budgets, changes, forecasts, guard, history, planned, tables
+from budgets.views import anomalies, budget_limit, budgets, changes, forecasts, guard, history, planned, tables
 
 urlpatterns = [
     # Pages
@@ -28,6 +28,7 @@ urlpatterns = [
     path("budgets/events/<int:pk>/remove/", planned.event_remove, name="planned-event-remove"),
     path("budgets/<int:pk>/", budgets.budget_detail, name="budget-detail"),
     path("budgets/<int:pk>/edit/", budgets.budget_edit, name="budget-edit"),
+    path("budgets/<int:pk>/limit/", budget_limit.budget_limit, name="budget-limit"),
     path("budgets/<int:pk>/history/", history.budget_history, name="budget-history"),
     path("budgets/<int:pk>/undo/", changes.budget_undo, name="budget-undo"),
     path("budgets/<int:pk>/end/", changes.budget_end, name="budget-end"),

@@ -315,3 +315,49 @@ def test_the_api_lists_the_teams_budgets_and_where_they_stand(client, cast, supp
     assert [(one["name"], one["limit"], one["used"], one["left"]) for one in rows] == [
         ("Support, monthly", "10.000000000000", "0", "10.000000000000")
     ]
+
+
+# --- In its row ---------------------------------------------------------------------------------------------------
+def change_limit(client, budget, limit, **more):
+    data = {"limit": limit, "reason": "More traffic", "base_version": budget.version} | more
+    return client.post(reverse("budget-limit", args=[budget.pk]), data, follow=True).content.decode()
+
+
+def test_a_limit_is_changed_in_its_row(cast, client):
+    budget = make(cast)
+    client.force_login(cast.fatima)
+    page = client.get(reverse("budget-list")).content.decode()
+    assert reverse("budget-limit", args=[budget.pk]) in page and reverse("budget-edit", args=[budget.pk]) in page
+    fields = client.get(reverse("budget-limit", args=[budget.pk])).content.decode()
+    assert f'form="limit-form-{budget.pk}"' in fields and f'id="limit-form-{budget.pk}"' in page
+    tried = client.get(reverse("budget-limit", args=[budget.pk]), {"limit": "90"}).content.decode()
+    assert "these calls used" in tried
+    assert "is changed" in change_limit(client, budget, "90")
+    budget.refresh_from_db()
+    assert budget.limit == 90 and budget.revisions.first().reason == "More traffic"
+
+
+def test_in_its_row_a_large_increase_waits_for_approval_too(cast, client):
+    budget = make(cast)
+    client.force_login(cast.fatima)
+    assert "Asked for approval" in change_limit(client, budget, "900")
+    budget.refresh_from_db()
+    assert budget.limit == 100 and budget.pending_changes.count() == 1
+
+
+@pytest.mark.parametrize(("limit", "more"), [("much", {}), ("90", {"reason": " "}), ("90", {"base_version": 7})])
+def test_in_its_row_nothing_changes_without_a_limit_a_reason_and_the_version_seen(cast, client, limit, more):
+    budget = make(cast)
+    client.force_login(cast.fatima)
+    assert "is as it was" in change_limit(client, budget, limit, **more)
+    budget.refresh_from_db()
+    assert budget.limit == 100 and budget.revisions.count() == 1
+
+
+def test_who_may_not_edit_gets_no_fields(cast, client):
+    budget = make(cast)
+    client.force_login(cast.vera)
+    assert reverse("budget-limit", args=[budget.pk]) not in client.get(reverse("budget-list")).content.decode()
+    assert client.get(reverse("budget-limit", args=[budget.pk])).status_code == 403
+    client.force_login(cast.stan)
+    assert client.get(reverse("budget-limit", args=[budget.pk])).status_code == 404

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import can, can_anywhere, person_of, require
+from accounts.access import can, can_anywhere, person_of, require, teams_where
 from accounts.posted import author_of, report, whole_number
 from aiops_site.charts import Chart, Series, Threshold
 from budgets.actions import create_budget, edit_budget
@@ -70,8 +70,15 @@ def budget_list(request: HttpRequest) -> HttpResponse:
             "waiting": waiting,
             "tabs": tabs("budget-list", len(waiting)),
             "may_edit": can_anywhere(request.user, "budget.edit"),
+            "editable": _editable(request.user),
         },
     )
+
+
+def _editable(user) -> set[int | None]:
+    """Teams whose budgets the user may edit; None among them for budgets of the organisation."""
+    teams: set[int | None] = set(teams_where(user, "budget.edit").values_list("pk", flat=True))
+    return teams | {None} if can(user, "budget.edit") else teams
 
 
 def _narrowed(found, request: HttpRequest):
