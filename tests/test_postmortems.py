@@ -8,7 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.actions import Author
-from accounts.models import AuditEntry
+from accounts.demo import create_demo_people
+from accounts.models import AuditEntry, Team
 from incidents.actions.action_items import add_item, edit_item, facts, make_step, move_item, remind
 from incidents.actions.incidents import declare_incident, move_incident
 from incidents.actions.postmortems import (
@@ -21,6 +22,7 @@ from incidents.actions.postmortems import (
     start_postmortem,
     submit,
 )
+from incidents.demo_postmortems import create_demo_postmortems
 from incidents.models import ActionItem, Channel, Delivery, Incident, NotificationRoute, Postmortem, Runbook
 from incidents.pdf import pdf_of
 from incidents.queries.postmortems import document_of, search, similar_to, trends, visible_postmortems
@@ -470,3 +472,30 @@ def test_a_step_made_twice_is_two_versions(cast):
     book = Runbook.objects.get(slug="latency")
     numbers = [make_step(author=Author(user=cast.ada), item=thing, book=book, kind="mitigation").number for _ in "ab"]
     assert numbers == [2, 3]
+
+
+# --- The demo -----------------------------------------------------------------------------------------------------
+def demo_incident(team, key: str, mode: str) -> None:
+    at = timezone.now() - timedelta(days=4)
+    facts = {"team": team, "title": key, "severity": 2, "at": at, "failure_mode": mode}
+    facts |= {"source_kind": "demo", "source_key": f"demo:{key}"}
+    made = declare_incident(author=Author(label="demo"), **facts)
+    move_incident(author=Author(label="demo"), incident=made, to="resolved", at=at + timedelta(hours=1))
+
+
+def test_the_demo_has_one_published_and_one_being_written(client, cast):
+    create_demo_people()
+    team = Team.objects.get(slug="coding", is_demo=True)
+    demo_incident(team, "outage", "provider")
+    demo_incident(team, "retrieval", "retrieval")
+    assert [create_demo_postmortems(timezone.now()) for _ in "ab"] == [2, 0]
+    assert sorted(Postmortem.objects.values_list("state", flat=True)) == ["draft", "published"]
+    states = ActionItem.objects.filter(postmortem__state="published").values_list("state", flat=True)
+    assert sorted(states) == ["done", "open", "open"]
+    draft = Postmortem.objects.get(state="draft")
+    assert "“Alert on empty retrievals of each feature that searches” has no due date and no measure." in lacking(draft)
+
+
+def test_without_the_demos_incidents_there_are_no_demo_postmortems(cast):
+    incident(cast)
+    assert create_demo_postmortems(timezone.now()) == 0
