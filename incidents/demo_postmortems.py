@@ -14,8 +14,8 @@ WRITER, SECOND = "oncall@demo.example", "admin@demo.example"
 DAY = timedelta(days=1)
 OUTAGE = {
     "summary": "OpenAI answered most calls with 503s, time-outs and 429s for fifty minutes. Calls were retried, then"
-    " fell back to Anthropic, so that most people got an answer, but late. A failover by hand ended the waiting before the"
-    " provider was back.",
+    " fell back to Anthropic, so that most people got an answer, but late. A failover by hand ended the waiting before"
+    " the provider was back.",
     "root_cause": "Nothing in our way of calling a model expected a provider to fail slowly: a call waited 30 seconds"
     " before it fell back, and each of three attempts waited again.",
     "contributing": "- Retries of every client went to the provider that was failing and kept it busy.\n"
