@@ -122,6 +122,7 @@ class Scope(models.TextChoices):
     GUARD = "guard", "Ask the guard"
     PRICES = "prices", "Edit prices and re-price"
     ALERTS = "alerts", "Send alerts"
+    INCIDENTS = "incidents", "Declare incidents and write their timelines"
 
 
 class ApiKey(models.Model):
@@ -131,7 +132,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, unique=True)
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the secret part")
-    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=5)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=6)
     environment = models.CharField(
         max_length=64, blank=True, help_text="Events sent with this key get this environment; empty: the event says it."
     )

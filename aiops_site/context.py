@@ -11,6 +11,7 @@ from accounts.access import visible_teams
 from incidents.controls import in_force, visible_controls
 from incidents.models import Control
 from incidents.queries import visible_alerts
+from incidents.queries.incidents import visible_incidents
 from incidents.queries.oncall import Duty, who_is_on_call
 
 THEMES = (("system", "System"), ("light", "Light"), ("dark", "Dark"))
@@ -142,11 +143,12 @@ def teams_of(request: HttpRequest) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Now:
-    """What holds at this moment, for the strip: controls in force (not of normal mode), alerts, who is on call."""
+    """What holds at this moment, for the strip: controls in force (not of normal mode), alerts, incidents, on call."""
 
     controls: list[Control] = field(default_factory=list)
     firing: int = 0
     on_call: list[Duty] = field(default_factory=list)
+    incidents: int = 0
 
 
 def now_of(request: HttpRequest) -> Now:
@@ -156,7 +158,9 @@ def now_of(request: HttpRequest) -> Now:
     now = timezone.now()
     controls = visible_controls(user).filter(pk__in=in_force(now)).exclude(mode="normal")
     first = [one for one in who_is_on_call(user, now) if one.rota.level == 1]
-    return Now(list(controls), visible_alerts(user).filter(resolved_at=None).count(), first)
+    incidents = visible_incidents(user).filter(resolved_at=None, is_drill=False)
+    firing = visible_alerts(user).filter(resolved_at=None).count()
+    return Now(list(controls), firing, first, incidents.count())
 
 
 def frame(request: HttpRequest) -> dict[str, Frame]:

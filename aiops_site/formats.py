@@ -140,6 +140,12 @@ def span_text(length: timedelta) -> str:
     return long_duration(int(length.total_seconds()))
 
 
+def in_minutes(length: timedelta) -> str:
+    """A length that goes on: whole minutes once there is one, as a second more or less tells nobody anything."""
+    minute = timedelta(minutes=1)
+    return span_text(length - length % minute if length >= minute else max(length, timedelta()))
+
+
 UNITS = {
     "USD": money,
     "ms": duration,

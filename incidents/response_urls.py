@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from incidents.api.incidents import EntriesView, IncidentsView, IncidentView
 from incidents.public import views as public
 from incidents.views import incident, incident_acts, incidents, messages, responsibilities, status_page
 
@@ -34,6 +35,9 @@ urlpatterns = [
     path("incidents/<int:pk>/messages/", messages.incident_messages, name="incident-messages"),
     path("incidents/<int:pk>/messages/add/", messages.message_add, name="incident-message-add"),
     path("incidents/<int:pk>/messages/<int:message>/", messages.incident_message, name="incident-message"),
+    path("api/v1/incidents", IncidentsView.as_view(), name="api-incidents"),
+    path("api/v1/incidents/<int:pk>", IncidentView.as_view(), name="api-incident"),
+    path("api/v1/incidents/<int:pk>/entries", EntriesView.as_view(), name="api-incident-entries"),
     # Public: ApiMiddleware takes them past sessions, so that they answer without a database
     path("status/", public.status_page, name="status-page"),
     path("status/status.json", public.status_json, name="status-json"),

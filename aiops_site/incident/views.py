@@ -5,20 +5,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from accounts.access import can_anywhere, person_of
 from aiops_site.incident import breakdown, cause, impact, links, markers, now, objectives, quota, rules, trends
 from aiops_site.incident.situation import is_live, look
 from aiops_site.middleware import HtmxRequest
+from incidents.models import Incident
+from incidents.queries.incidents import OPEN_FIRST, visible_incidents, with_roles
 from usage import rollups
 from usage.models import Series
 from usage.scope import Scope
 from usage.views.events import first_event
 
 DEFAULT_RANGE = "6h"
+OPEN_SHOWN = 5
 STALE_AFTER = 60  # seconds of roll-up lag that are worth a notice
 CHANGES_BEFORE = timedelta(hours=2)  # a change this long before the focus may still be its cause
 
@@ -77,6 +82,7 @@ def incident(request: HtmxRequest) -> HttpResponse:
     if not situation.timeline.seen and not _ever(scope):
         return render(request, "aiops_site/incident/first_run.html", _first_run(request, scope))
     context = {"scope": scope, "live": situation.live, "now": now.read(situation), "lag": _lag()}
+    context |= {"incidents": open_incidents(request, scope), "may_declare": can_anywhere(request.user, "incident.work")}
     if request.htmx:
         return render(request, "aiops_site/incident/now.html", context)
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]
@@ -98,6 +104,13 @@ def incident_part(request: HtmxRequest, name: str) -> HttpResponse:
         return render(request, template, context)
     context |= {"template": template, "page_url": links.page(scope)}
     return render(request, "aiops_site/incident/part.html", context)
+
+
+def open_incidents(request: HttpRequest, scope: Scope) -> list[Incident]:
+    """Open ones of the teams looked at, and the organisation's, the worst first."""
+    found = visible_incidents(person_of(request)).filter(resolved_at=None, is_drill=False)
+    teams = found.filter(Q(team__in=scope.team_ids) | Q(team=None))
+    return list(with_roles(teams).order_by(*OPEN_FIRST)[:OPEN_SHOWN])
 
 
 def _lag() -> float | None:

@@ -169,7 +169,7 @@ def acknowledge(*, author: Author, incident: Incident, at: datetime) -> Incident
         after = _acknowledged(current, author, at)
         if after:
             changes = store(current, author, "incident.acknowledge", after)
-            length = formats.span_text(after["acknowledged_at"] - current.detected_at)
+            length = formats.in_minutes(after["acknowledged_at"] - current.detected_at)
             _tell(current, f"Acknowledged {length} after detection", at, author, changes)
     return current
 
@@ -189,7 +189,7 @@ def _acknowledged(incident: Incident, author: Author, at: datetime) -> dict[str,
 def _moved(incident: Incident, before: str) -> str:
     times = {"monitoring": incident.mitigated_at, "resolved": incident.resolved_at}
     reached = times.get(incident.state)
-    length = f", {formats.span_text(reached - incident.detected_at)} after detection" if reached else ""
+    length = f", {formats.in_minutes(reached - incident.detected_at)} after detection" if reached else ""
     return f"{before} → {incident.get_state_display()}{length}"
 
 

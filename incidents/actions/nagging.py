@@ -34,7 +34,7 @@ def _tell(incident: Incident, now: datetime) -> bool:
         return False
     late = now - promised
     text = f"The update promised for {promised:%H:%M} UTC is " + (
-        f"{formats.span_text(late)} overdue" if number else "due"
+        f"{formats.in_minutes(late)} overdue" if number else "due"
     )
     with transaction.atomic():
         record(incident, TimelineEntry.Kind.STATE, text, at=now, source_key=key)

@@ -16,8 +16,8 @@ class ResponsibilityForm(forms.ModelForm):
     class Meta:
         model = Responsibility
         fields = ["team", "feature", "duty", "user", "name"]
-        labels = {"user": "Person", "name": "Or a group without an account"}
-        help_texts = {"feature": "Empty: every feature", "name": "E.g. Legal, customer success"}
+        labels = {"user": "Person", "name": "Or a group"}
+        help_texts = {"feature": "Empty: every feature", "name": "Without an account, e.g. Legal"}
 
     def __init__(self, *args, user: User, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -72,8 +72,14 @@ def _component(one: dict[str, Any]) -> dict[str, Any]:
     bars = [
         {"x": place * (WIDTH + GAP), "tone": _tone(day), "title": _title(day)} for place, day in enumerate(one["days"])
     ]
-    shown = "not recorded yet" if one["uptime"] is None else f"{formats.percent(one['uptime'])} uptime"
+    shown = "not recorded yet" if one["uptime"] is None else f"{formats.percent(one['uptime'])} uptime{_since(one)}"
     return one | {"bars": bars, "tone": TONES[one["state"]], "uptime_text": shown, "width": len(bars) * (WIDTH + GAP)}
+
+
+def _since(one: dict[str, Any]) -> str:
+    """From when on it is recorded, where that is not all of the days."""
+    first = next(day for day in one["days"] if day["down"] is not None)
+    return "" if first is one["days"][0] else f" since {datetime.fromisoformat(first['day']):%-d %b}"
 
 
 def _tone(day: dict[str, Any]) -> str:

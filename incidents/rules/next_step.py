@@ -48,7 +48,7 @@ def next_step(now_is: Situation, now: datetime) -> Step:
 def _overdue(now_is: Situation, now: datetime) -> Step | None:
     if now_is.next_update_at is None or now_is.next_update_at > now:
         return None
-    late = formats.span_text(now - now_is.next_update_at)
+    late = formats.in_minutes(now - now_is.next_update_at)
     return Step("Send the update you promised", f"It is {late} overdue; people wait for it.", "panel:messages")
 
 
@@ -73,7 +73,7 @@ def _open_step(now_is: Situation, now: datetime) -> Step:
     if left > timedelta():
         return Step(
             "Watch it",
-            f"Resolve when it has held for {formats.span_text(WATCHED)}; {formats.span_text(left)} to go.",
+            f"Resolve when it has held for {formats.span_text(WATCHED)}; {formats.in_minutes(left)} to go.",
             "panel:watch",
         )
     return Step("Resolve it", f"It has held for {formats.span_text(WATCHED)}.", "state:resolved")

@@ -10,18 +10,12 @@ from aiops_site import formats
 from incidents.models import Incident
 
 register = template.Library()
-MINUTE = timedelta(minutes=1)
 
 
 @register.filter
 def lasted(incident: Incident, now: datetime) -> str:
     """How long the impact lasted, or lasts: until it was mitigated, else resolved, else now."""
-    return in_minutes((incident.mitigated_at or incident.resolved_at or now) - incident.impact_started_at)
-
-
-def in_minutes(length: timedelta) -> str:
-    """Whole minutes once there is one: a second more or less tells nobody anything."""
-    return formats.span_text(length - length % MINUTE if length >= MINUTE else max(length, timedelta()))
+    return formats.in_minutes((incident.mitigated_at or incident.resolved_at or now) - incident.impact_started_at)
 
 
 @register.filter
@@ -40,7 +34,7 @@ def span(length: timedelta) -> str:
 @register.filter
 def running(since: datetime, now: datetime) -> str:
     """How long a clock runs by now."""
-    return in_minutes(now - since)
+    return formats.in_minutes(now - since)
 
 
 @register.filter
