@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.demo import create_demo_teams
+from accounts.demo import create_demo_people, create_demo_teams
+from incidents.demo_incidents import create_demo_incidents
+from incidents.models import Incident
+from incidents.queries.watch import watched
 from incidents.triage import Assessment, assess
 from usage import partitions
 from usage.demo import load, stories
@@ -98,3 +101,24 @@ def test_without_earlier_weeks_the_hours_before_are_the_baseline():
     found = triaged(filled(start, end, weeks=0), start, end)
     assert (found.baseline.kind, found.first.mode) == ("before", "retrieval")
     assert found.baseline.label == "the hours before it"
+
+
+def test_the_demos_past_stories_are_incidents_with_the_evidence_of_then():
+    create_demo_people()
+    start, end = stories.RETRIEVAL.span(END)
+    filled(start, end + HOUR, weeks=1)
+    assert create_demo_incidents(END) == 3
+    assert create_demo_incidents(END) == 0
+    found = {one.failure_mode: one for one in Incident.objects.all()}
+    assert set(found) == {"provider", "prompt", "retrieval"}
+    for one in found.values():
+        assert one.state == "resolved"
+        assert one.impact_started_at < one.detected_at < one.acknowledged_at or one.declared_by
+        assert one.detected_at < one.mitigated_at < one.resolved_at < timezone.now()
+        moments = list(one.timeline.values_list("at", flat=True))
+        assert moments[0] == one.detected_at and moments[-1] == one.resolved_at
+    decision = found["retrieval"].timeline.get(kind="triage").data["triage"]
+    assert decision["modes"][0]["mode"] == "retrieval"
+    assert set(decision["radius"]["values"]["feature"]) <= stories.RETRIEVAL_FEATURES
+    (done,) = watched(found["retrieval"], timezone.now())
+    assert done.verdict.outcome == "helped"

@@ -1,7 +1,7 @@
 """What people decide in triage: the failure mode, mitigations set and ended. Each is a row of the timeline."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,6 +15,9 @@ from incidents.controls import What, Where, end_control, set_control
 from incidents.models import Control, FailureMode, Incident, TimelineEntry
 from incidents.rules import states
 from usage.changes import record_change
+from usage.models import ChangeMarker
+
+JUST_NOW = timedelta(minutes=15)
 
 
 def origin_of(incident: Incident) -> str:
@@ -113,7 +116,22 @@ def _controlled(author: Author, incident: Incident, plan: Plan, reason: str, exp
 def _stepped(author: Author, incident: Incident, plan: Plan, reason: str, _: datetime | None, at: datetime):
     if not reason.strip():
         raise ValidationError({"reason": "Say what was done: the history shows it."})
-    change, _new = record_change(
+    change = _marked(plan, at) or _mark(author, incident, plan, reason, at)
+    data = {"mitigation": _facts(plan) | {"change": change.pk}}
+    text = f"Done: {plan.title}. {reason.strip()}"
+    key = f"change:{change.pk}"
+    return record(incident, TimelineEntry.Kind.MITIGATION, text, at=at, author=author.user, data=data, source_key=key)
+
+
+def _marked(plan: Plan, at: datetime) -> ChangeMarker | None:
+    """The marker of the step where the deploy itself has sent one just now, so that no change is told twice."""
+    told = ChangeMarker.objects.filter(team=plan.team, kind=plan.change["kind"], at__range=(at - JUST_NOW, at))
+    features = [*plan.watched.get("feature", []), plan.change.get("feature", ""), ""]
+    return told.filter(feature__in=features).order_by("-at").first()
+
+
+def _mark(author: Author, incident: Incident, plan: Plan, reason: str, at: datetime) -> ChangeMarker:
+    change, _ = record_change(
         team=plan.team,
         at=at,
         actor=author.user,
@@ -125,10 +143,7 @@ def _stepped(author: Author, incident: Incident, plan: Plan, reason: str, _: dat
         ref=plan.change.get("ref", ""),
         feature=plan.change.get("feature", ""),
     )
-    data = {"mitigation": _facts(plan) | {"change": change.pk}}
-    text = f"Done: {plan.title}. {reason.strip()}"
-    key = f"change:{change.pk}"
-    return record(incident, TimelineEntry.Kind.MITIGATION, text, at=at, author=author.user, data=data, source_key=key)
+    return change
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -57,25 +57,29 @@ def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, 
     usual = tuple(facts["usual"]) if facts.get("usual") else None
     first = max(min(incident.impact_started_at, entry.at - LEAST), entry.at - BEFORE)
     border = entry.at.replace(second=0, microsecond=0) + MINUTE  # the minute it was set in counts as before
-    since = max(border, until - RECENT)
-    windows = ((first, border), (since, max(until, since + MINUTE)))
-    before, after = (_counts(incident, facts, signal, *window) for window in windows)
+    end = max(until, border + MINUTE)
     rate = usual[0] / usual[1] if usual and usual[1] else None
-    start, end = first - BEFORE / 2, min(max(until, entry.at + BEFORE / 2), now)
-    step = kept_step(next((s for most, s in STEPS if end - start <= most), "day"), start, now)
+    before = _counts(incident, facts, signal, first, border)
+    after = _counts(incident, facts, signal, max(border, end - RECENT), end)
+    verdict = judge(signal, before, after, rate, until - entry.at)
+    if verdict.outcome == "early" and end - border > RECENT:  # thin traffic: all of it since
+        after = _counts(incident, facts, signal, border, end)
+        verdict = judge(signal, before, after, rate, until - entry.at)
+    start, last = first - BEFORE / 2, min(max(until, entry.at + BEFORE / 2), now)
+    step = kept_step(next((s for most, s in STEPS if last - start <= most), "day"), start, now)
     return Watched(
         entry,
         facts["title"],
         signal,
         control,
         until,
-        judge(signal, before, after, rate, until - entry.at),
+        verdict,
         is_back(signal, after, usual),
-        _points(incident, facts, signal, start, end, step),
+        _points(incident, facts, signal, start, last, step),
         rate,
         step,
         start,
-        end,
+        last,
     )
 
 

@@ -30,6 +30,22 @@ def mitigations(found: Assessment, mode: str = "") -> list[Mitigation]:
     return fitting(chosen, situation)
 
 
+def usual_of(found: Assessment, one: Mitigation) -> tuple[float, int] | None:
+    """The usual (bad, base) of the signal that is watched, over the slice that is watched; None where it is unknown."""
+    signal, table = BY_NAME[one.signal], found.picture.table
+    places = [
+        place
+        for place, key in enumerate(table.keys)
+        if all(
+            key[table.dimensions.index(name)] in values
+            for name, values in one.watched.items()
+            if name in table.dimensions
+        )
+    ]
+    reading = table.reading(signal, places)
+    return (reading.usual_bad, reading.usual_base) if reading.usual_base else None
+
+
 def watched_signal(found: Assessment, mode: str) -> str:
     """The signal that shows whether something helped against this mode: its own if it moved."""
     leads = BY_MODE[FailureMode(mode)].leads if mode != FailureMode.OTHER else ()

@@ -25,6 +25,7 @@ from incidents.queries.watch import Watched, watched
 from incidents.rules.triage.advice import Mitigation
 from incidents.rules.triage.signals import BY_NAME
 from incidents.triage import Assessment, mitigations
+from incidents.triage.window import usual_of
 from incidents.views.triage import assessed, panel
 from usage.metrics import QueryError
 from usage.scope import zone_of
@@ -66,7 +67,7 @@ def _current(incident: Incident, now: datetime) -> list[Control]:
 
 def _offer(incident: Incident, found: Assessment, one: Mitigation) -> dict[str, Any]:
     """A mitigation as the page shows it; `token` is what is posted back."""
-    usual = _usual(found, one)
+    usual = usual_of(found, one)
     facts: dict[str, Any] = {
         "title": one.title,
         "kind": one.kind,
@@ -78,15 +79,6 @@ def _offer(incident: Incident, found: Assessment, one: Mitigation) -> dict[str, 
     signal = BY_NAME[one.signal].label
     page = reverse(one.page) if one.page else ""
     return {"one": one, "token": signing.dumps(facts, salt=SALT), "watches": signal, "page": page}
-
-
-def _usual(found: Assessment, one: Mitigation) -> list[float] | None:
-    """The usual (bad, base) of the signal that is watched, over the slice that is watched."""
-    signal, table = BY_NAME[one.signal], found.picture.table
-    where = [(name, value) for name, values in one.watched.items() for value in values[:1]]
-    many = any(len(values) > 1 for values in one.watched.values())
-    reading = table.reading(signal) if many or not where else table.reading(signal, table.matching(where))
-    return [reading.usual_bad, reading.usual_base] if reading.usual_base else None
 
 
 def _mitigate(request: HttpRequest, incident: Incident, now: datetime) -> HttpResponse:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from incidents.rules.triage.signals import Reading, Signal, likelihood_root, score
+from incidents.rules.triage.signals import Reading, Signal, score
 from incidents.rules.triage.tables import Place, Table
 from usage.rules import explain
 from usage.rules.explain import Clause
@@ -15,6 +15,8 @@ Where = tuple[tuple[str, str], ...]
 LEAST_BASE = 10  # of fewer calls it cannot be said that a value is not hit
 SPARED_SCORE = 2.0
 HIT_SCORE = 3.0
+PARTING = ("feature", "provider", "model", "prompt_version", "tool_name")  # dimensions people act on
+FEWEST = 1  # calls that are not hit, beside those that plainly are
 PLAINLY, LIKE_INSIDE = 0.5, 0.5  # strength, and part of the rate inside, of a value that is hit just the same
 SHOWN = 6
 VERSIONS = ("prompt_version", "release", "model")
@@ -104,12 +106,12 @@ def radius(signal: Signal, table: Table, tenants: Table | None = None, before: T
 def _parted(table: Table, signal: Signal) -> tuple[Where, ...]:
     """Where most traffic is hit, no small set explains it; but a dimension may still part the hit from the others."""
     places = table.places(signal)
-    for name in explain.PREFERENCE if signal.kind == "share" else ():
+    for name in PARTING if signal.kind == "share" else ():
         mine = [place for place in places if place.dimension == name]
         hit = [place for place in mine if place.strength >= PLAINLY]
-        left = [place for place in mine if place.strength < PLAINLY]
-        (bad, base), (hit_bad, hit_base) = (_summed(side) for side in (left, hit))
-        if hit and base and likelihood_root(Reading(bad, base, hit_bad, hit_base)) <= -HIT_SCORE:
+        bad, base = _summed([place for place in mine if place.strength < PLAINLY])
+        least = LIKE_INSIDE * min((place.reading.rate or 0.0 for place in hit), default=0.0)
+        if 0 < len(hit) <= explain.MOST_VALUES and base >= FEWEST and bad < least * base:
             return tuple(sorted(((name, place.value),) for place in hit))
     return ()
 
