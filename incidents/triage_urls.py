@@ -6,6 +6,7 @@ from incidents.views import mitigations, triage
 
 urlpatterns = [
     path("triage/", triage.triage_window, name="triage-window"),
+    path("triage/alert/<int:pk>/", triage.triage_alert, name="triage-alert"),
     path("incidents/<int:pk>/triage/", triage.incident_triage, name="incident-triage"),
     path("incidents/<int:pk>/mitigations/", mitigations.incident_mitigations, name="incident-mitigations"),
     path(

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import AuditEntry
+from incidents.actions import raise_alert
 from incidents.actions.incidents import declare_incident
 from incidents.models import Control, Incident, TimelineEntry
 from tests.cast import bearer
@@ -203,3 +204,25 @@ def test_an_empty_desk_has_nothing_that_stands_out(client, cast):
     client.force_login(cast.olu)
     text = client.get(reverse("triage-window")).content.decode()
     assert "Nothing stands out" in text and "there are no earlier figures" in text
+
+
+def test_an_alert_and_the_incident_view_lead_to_triage_of_their_window(client, cast, now):
+    alert = raise_alert(
+        source_kind="test",
+        source_key="one",
+        team=cast.support,
+        severity="critical",
+        route="page",
+        title="Calls fail",
+        runbook="provider-outage#detection",
+        at=now - timedelta(minutes=15),
+        labels={"provider": "openai", "rule": "x"},
+    )
+    client.force_login(cast.olu)
+    assert reverse("triage-alert", args=[alert.pk]) in client.get(reverse("alert-list")).content.decode()
+    response = client.get(reverse("triage-alert", args=[alert.pk]), follow=True)
+    assert response.context["scope"].filters == {"provider": ("openai",)}
+    assert "Provider outage or degradation" in response.content.decode()
+    assert "Triage this window" in client.get(reverse("incident")).content.decode()
+    client.force_login(cast.stan)
+    assert client.get(reverse("triage-alert", args=[alert.pk])).status_code == 404

@@ -28,3 +28,8 @@ def part(scope: Scope, name: str, **changes) -> str:
 def page(scope: Scope, **changes) -> str:
     """This page with changed parameters."""
     return scope.url(reverse("incident"), **changes)
+
+
+def triage(scope: Scope) -> str:
+    """Triage of this page's window, with its filters."""
+    return scope.url(reverse("triage-window"), from_=scope.start, to=scope.end, **OWN)

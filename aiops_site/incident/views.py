@@ -83,6 +83,7 @@ def incident(request: HtmxRequest) -> HttpResponse:
         return render(request, "aiops_site/incident/first_run.html", _first_run(request, scope))
     context = {"scope": scope, "live": situation.live, "now": now.read(situation), "lag": _lag()}
     context |= {"incidents": open_incidents(request, scope), "may_declare": can_anywhere(request.user, "incident.work")}
+    context["triage_url"] = links.triage(situation.focus)
     if request.htmx:
         return render(request, "aiops_site/incident/now.html", context)
     parts = [(name, part.title, part.skeleton, links.part(scope, name)) for name, part in PARTS.items()]

@@ -1,7 +1,8 @@
 """Triage panels of an incident: what fails, what to do, whether it helped; and triage of any window."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -17,13 +18,15 @@ from accounts.posted import author_of, text_of, whole_number
 from incidents.actions.incidents import Changed
 from incidents.actions.triage import choose_mode
 from incidents.models import FailureMode, Incident, TimelineEntry
+from incidents.queries import visible_alerts
 from incidents.queries.incidents import get_incident
 from incidents.triage import Assessment, assess, assess_incident, mitigations, shown
 from usage.metrics import QueryError
-from usage.scope import Scope
+from usage.scope import FILTERS, Scope
 
 TONES = {"clear": "bad", "likely": "warn", "none": "neutral"}
 WORDS = {"clear": "Clear evidence", "likely": "Likely", "none": "Nothing stands out"}
+BEFORE_ALERT = timedelta(minutes=15)  # a rule fires only after its window and "for"
 OFFERED = 5  # mitigations named beside a verdict outside an incident
 
 
@@ -133,6 +136,21 @@ def triage_window(request: HttpRequest) -> HttpResponse:
     context |= {"offered": mitigations(found, mode)[:OFFERED] if found.confidence != "none" else []}
     context["declare_url"] = _declare_url(scope, found)
     return render(request, "incidents/triage/window.html", context)
+
+
+@login_required
+@require_safe
+def triage_alert(request: HttpRequest, pk: int) -> HttpResponse:
+    """Leads to triage of an alert's window: from shortly before it fired until it ended, narrowed as it is."""
+    alert = get_object_or_404(visible_alerts(person_of(request)), pk=pk)
+    pairs = [("from", _iso(alert.started_at - BEFORE_ALERT)), ("to", _iso(alert.resolved_at or timezone.now()))]
+    pairs += [("team", alert.team.slug)] if alert.team else []
+    pairs += [(name, str(value)) for name, value in alert.labels.items() if name in FILTERS and value]
+    return redirect(f"{reverse('triage-window')}?{urlencode(pairs)}")
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _declare_url(scope: Scope, found: Assessment) -> str:
