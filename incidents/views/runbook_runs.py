@@ -127,11 +127,13 @@ def run_context(user: User, run: RunbookRun) -> dict:
     ticks = ticks_of(run)
     everything = tuple(part for _, _, parts in sections for part in parts)
     steps = steps_of(everything)
+    next_key = next((step.key for step in steps if step.key not in ticks), "")
     return {
         "run": run,
         "sections": [(*section, _progress(section[2], ticks)) for section in sections],
         "progress": Progress(ticks, len(steps)),
-        "next_key": next((step.key for step in steps if step.key not in ticks), ""),
+        "next_key": next_key,
+        "next_section": next_key.partition(":")[0],
         "figures": look_up(figures_of(everything), place, timezone.now()),
         "may_run": can(user, "incident.work", run.team) and not run.finished_at,
         "is_outdated": run.version.number != run.runbook.version,
