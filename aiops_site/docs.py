@@ -26,6 +26,7 @@ GUIDES = (
     "client",
     "forecast",
     "reports",
+    "incidents",
     "notifications",
     "oncall",
     "runbooks",
