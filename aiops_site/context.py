@@ -41,7 +41,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Respond",
         (
             Entry("Incidents", "incident-list", "siren"),
-            Entry("Alerts", "alert-list", "bell", also=("/slos/",)),
+            Entry("Alerts", "alert-list", "bell", also=("/slos/", "/oncall/")),
             Entry("Controls", "control-list", "switch"),
             Entry("Runbooks", "runbook-list", "book"),
             Entry("Postmortems", "postmortem-list", "report"),

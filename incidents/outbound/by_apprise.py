@@ -8,7 +8,7 @@ and what the service answered is noted on the way, as Apprise itself says only "
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import apprise
 import requests
@@ -105,7 +105,7 @@ def shown(address: str) -> str:
     masked = str(service.url(privacy=True)).partition("?")[0].rstrip("/")
     if _module_of(service) == "custom_json":
         masked = "/".join(masked.split("/")[:3]) + "/…"  # whatever its path means, it is not known to be harmless
-    return f"{service.service_name}: {masked}"[:300]
+    return f"{service.service_name}: {unquote(masked)}"[:300]
 
 
 def send(channel: Channel, message: Message) -> Outcome:

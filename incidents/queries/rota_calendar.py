@@ -1,6 +1,6 @@
 """The weeks ahead of rotas: who is on call when, what is not covered, and the iCal feed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,18 +47,17 @@ def shifts(rota: Rota, start: datetime, end: datetime) -> list[Shift]:
     ]
 
 
-def problems(rotas: Sequence[Rota], teams: Iterable[Team], at: datetime) -> list[str]:
+def problems(rotas: Sequence[Rota], teams: Sequence[Team], at: datetime) -> list[str]:
     """In sentences: what would leave a page of these weeks without an answer."""
     people = {pk for rota in rotas for pk in people_of(rota)}
     reached = set(Channel.objects.filter(user__in=people, is_active=True).values_list("user", flat=True))
     climbing = set(EscalationPolicy.objects.values_list("team", flat=True))
     covered = {rota.team_id for rota in rotas}
     found = [f"{rota}: {problem}" for rota in rotas for problem in _of_rota(rota, reached, at)]
-    for team in teams:
-        if not covered & {None, team.pk}:
-            found.append(f"Nobody is on call for {team}: it has no rota.")
-        if not climbing & {None, team.pk}:
-            found.append(f"Pages of {team} do not climb: no escalation policy.")
+    if bare := [str(team) for team in teams if not covered & {None, team.pk}]:
+        found.append(f"Nobody is on call for {_listed(bare)}, for want of a rota.")
+    if flat := [str(team) for team in teams if not climbing & {None, team.pk}]:
+        found.append(f"Pages of {_listed(flat)} do not climb: no escalation policy.")
     return found
 
 
@@ -66,8 +65,15 @@ def _of_rota(rota: Rota, reached: set[int], at: datetime) -> list[str]:
     gaps = [one for one in shifts(rota, at, at + AHEAD) if one.user is None]
     found = [f"nobody from {_shown(one.start)} to {_shown(one.end)}." for one in gaps]
     found += [f"{one.user}'s account is closed." for one in rota.members.all() if not one.user.is_active]
-    unreached = {one.user for one in rota.members.all() if one.user.is_active and one.user_id not in reached}
-    return found + [f"{user} has no channel and is paged through the team's." for user in sorted(unreached, key=str)]
+    members = {one.user for one in rota.members.all() if one.user.is_active and one.user_id not in reached}
+    if members:
+        found.append(f"no channel of their own: {_listed(sorted(map(str, members)))}. The team's is used.")
+    return found
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _shown(moment: datetime) -> str:
