@@ -37,6 +37,7 @@ CAPABILITIES = {
     "incident.private": Capability("see private incidents", frozenset({SECURITY, ADMIN})),
     "status.edit": Capability("edit the public status page", frozenset({MAINTAINER, APPROVER, ADMIN})),
     "alert.acknowledge": Capability("silence alerts", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
+    "review.decide": Capability("decide in the operations review", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "rule.edit": Capability("edit alert rules and SLOs", frozenset({MAINTAINER, APPROVER, ADMIN})),
     "runbook.edit": Capability("edit runbooks", frozenset({OPERATOR, MAINTAINER, APPROVER, ADMIN})),
     "oncall.edit": Capability("edit on-call rotas and escalation", frozenset({MAINTAINER, APPROVER, ADMIN})),

@@ -56,6 +56,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Budgets", "budget-list", "wallet"),
             Entry("Guard", "guard-list", "gate"),
             Entry("Reports", "report-list", "report", also=("/attribution/", "/backlog/")),
+            Entry("Weekly review", "operations", "check"),
             Entry("Unpriced", "price-unpriced", "unknown"),
             Entry("Prices", "price-list", "tag"),
         ),

@@ -33,6 +33,7 @@ GUIDES = (
     "postmortems",
     "drills",
     "slos",
+    "review",
     "accounts",
     "replay",
     "operations",

@@ -5,6 +5,7 @@ from django.urls import include, path
 from aiops_site import docs, health
 from aiops_site.executive import views as executive
 from aiops_site.incident import views as incident
+from aiops_site.operations import views as operations
 from aiops_site.product import views as product
 
 urlpatterns = [
@@ -14,6 +15,8 @@ urlpatterns = [
     path("product/", product.product, name="product"),
     path("product/<slug:name>/", product.product_part, name="product-part"),
     path("executive/", executive.executive, name="executive"),
+    path("operations/", operations.operations, name="operations"),
+    path("operations/decide/", operations.operations_decide, name="operations-decide"),
     path("docs/", docs.guide_list, name="docs"),
     path("docs/api/", docs.try_it, name="api-docs"),
     path("docs/api/schema/", docs.schema, name="schema"),

@@ -19,6 +19,7 @@ from incidents.models.oncall import (
 )
 from incidents.models.postmortems import ActionItem, Postmortem, PostmortemVersion
 from incidents.models.responsibilities import Responsibility
+from incidents.models.reviews import ReviewDecision
 from incidents.models.runbooks import Runbook, RunbookRun, RunbookSection, RunbookVersion, SectionKind, StepTick
 from incidents.models.slos import Slo
 from incidents.models.status_page import StatusComponent
@@ -51,6 +52,7 @@ __all__ = [
     "PostmortemVersion",
     "QueueBeat",
     "Responsibility",
+    "ReviewDecision",
     "Rota",
     "RotaMember",
     "RotaOverride",

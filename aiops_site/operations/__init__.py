@@ -1,0 +1,1 @@
+"""The weekly operations review: five sections of figures, each with the decision taken."""
