@@ -107,9 +107,9 @@ def test_telemetry_of_a_drill_is_in_no_figure_unless_its_environment_is_asked_fo
 def test_the_fault_hits_what_it_names_and_leaves_the_rest_well(cast):
     drill = started(cast)
     advance(drill)
-    rates = figures(drill, "error_rate", group_by=("feature",))
-    assert rates.value("error_rate", ("drill-assistant",)) > 0.5
-    assert rates.value("error_rate", ("drill-agent",)) < 0.1
+    rates = figures(drill, "call_error_rate", group_by=("provider",))
+    assert rates.value("call_error_rate", ("openai",)) > 0.5
+    assert rates.value("call_error_rate", ("anthropic",)) < 0.05
     before = query(
         MetricQuery(
             ("error_rate",),

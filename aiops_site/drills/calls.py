@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -25,7 +25,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Caller:
-    """A feature of the drill: what it asks for, and what its calls are like when all is well."""
+    """A feature of the drill: what it asks for, and what its calls are like when all is well.
+
+    A share of its requests goes to the counterpart at the other provider, so that provider and feature are told apart.
+    """
 
     feature: str
     per_minute: float
@@ -35,8 +38,18 @@ class Caller:
     output_tokens: int
     retrieves: bool = False
     tool: str = ""
+    elsewhere: float = 0.25
+
+    def of_request(self, rng: Random) -> "Caller":
+        """With the provider of one request."""
+        if rng.random() >= self.elsewhere:
+            return self
+        other = next(provider for provider in COUNTERPARTS if provider != self.provider)
+        return replace(self, provider=other, model=COUNTERPARTS[other])
 
 
+# The model a caller would use at another provider, where the guard names only the provider.
+COUNTERPARTS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5"}
 CALLERS = (
     Caller("drill-assistant", 20, "openai", "gpt-4o", 1_800, 220, retrieves=True),
     Caller("drill-agent", 10, "anthropic", "claude-sonnet-4-5", 2_400, 80, tool="web_search"),
@@ -87,7 +100,7 @@ class Request:
 
 def request(rng: Random, key: str, caller: Caller, at: datetime, fault: Fault, ask: Ask) -> list[dict[str, Any]]:
     """The events of one request that begins at `at`, the entry first."""
-    made = Request(rng, key, caller, at, fault)
+    made = Request(rng, key, caller.of_request(rng), at, fault)
     entry = made.stage("invoke_agent" if caller.tool else "gateway", 0, {})
     entry["span_id"] = made.root
     del entry["parent_span_id"]

@@ -8,7 +8,7 @@ from random import Random
 from django.db.models import F
 
 from accounts.models import ApiKey
-from aiops_site.drills.calls import CALLERS, NOTHING_WRONG, Ask, Caller, Route, as_asked, request
+from aiops_site.drills.calls import CALLERS, COUNTERPARTS, NOTHING_WRONG, Ask, Caller, Route, as_asked, request
 from budgets.guard.answers import answer
 from budgets.guard.closing import release
 from budgets.guard.decide import decide
@@ -25,8 +25,6 @@ SLOT = timedelta(seconds=5)
 HISTORY, WEEK, HOUR = timedelta(hours=2), timedelta(weeks=1), timedelta(hours=1)
 # Stopped for longer, the drill goes on with what is now; nobody waits for an hour of the past.
 CATCH_UP = timedelta(minutes=5)
-# The model a caller would use at another provider, where the guard names only the provider.
-COUNTERPARTS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5"}
 
 
 def inject(drill: Drill, now: datetime) -> int:
