@@ -21,8 +21,8 @@ OUTAGE = {
     "contributing": "- Retries of every client went to the provider that was failing and kept it busy.\n"
     "- The order of providers for a failover was in nobody's head and in no runbook.\n"
     "- Batch summaries ran at the same hour and took part of the quota of the provider that still worked.",
-    "went_well": "- The alert named the provider, and the runbook was open four minutes later.\n"
-    "- Fallbacks worked as built: no answer was wrong, and none was lost.",
+    "went_well": "- Nine minutes after the alert the evidence named the provider, and everybody worked on that.\n"
+    "- Fallbacks worked as built: nine in ten requests still got an answer.",
     "went_badly": "- Half an hour passed between knowing what it was and failing over.\n"
     "- Support heard of it from customers, not from us.",
     "luck": "It was before the busiest hour. At noon the quota of the second provider would not have been enough.",

@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -307,6 +309,31 @@ def test_a_private_incidents_postmortem_is_private(client, cast):
 def test_search_reads_texts_items_and_failure_mode(cast, asked, hit):
     postmortem = published(cast)
     assert (postmortem.pk in search(visible_postmortems(cast.vera), asked)) is hit
+
+
+def test_serious_incidents_without_one_are_listed(client, cast):
+    resolved(cast, title="Nobody wrote one")
+    resolved(cast, title="Small", severity=4)
+    resolved(cast, title="Only a drill", is_drill=True)
+    started(cast, title="Written")
+    client.force_login(cast.vera)
+    page = client.get(reverse("postmortem-list")).content.decode()
+    listed = page[page.index("Without a postmortem") :]
+    assert "Nobody wrote one" in listed and "late" in listed
+    assert not any(title in listed for title in ("Small", "Only a drill", "Written"))
+
+
+def test_the_library_asks_as_often_for_many_as_for_few(client, cast, django_assert_max_num_queries):
+    for _ in range(2):
+        item(cast, started(cast))
+    client.force_login(cast.vera)
+    client.get(reverse("postmortem-list"))
+    with CaptureQueriesContext(connection) as few:
+        client.get(reverse("postmortem-list"))
+    for _ in range(5):
+        item(cast, started(cast))
+    with django_assert_max_num_queries(len(few)):
+        client.get(reverse("postmortem-list"))
 
 
 def test_an_incident_like_an_earlier_one_is_recognised(cast):

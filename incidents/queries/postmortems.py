@@ -58,6 +58,12 @@ def visible_postmortems(user: User) -> QuerySet[Postmortem]:
     return Postmortem.objects.filter(incident__in=seen).select_related("incident__team", "started_by", "submitted_by")
 
 
+def without_postmortem(user: User) -> QuerySet[Incident]:
+    """Resolved incidents of SEV1 and SEV2 that nobody wrote one for, those that ended first on top; no drills."""
+    ended = visible_incidents(user).filter(resolved_at__isnull=False, postmortem=None, severity__lte=2)
+    return ended.filter(is_drill=False, merged_into=None).order_by("resolved_at")
+
+
 def search(postmortems: QuerySet[Postmortem], text: str) -> dict[int, tuple[float, str]]:
     """Postmortem id → (rank, some of its words) of those that say all these words, or words that begin so."""
     words = query_words(text)

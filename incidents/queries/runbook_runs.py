@@ -10,6 +10,9 @@ from incidents.models import Incident, Runbook, RunbookRun, StepTick
 from incidents.queries.incidents import visible_incidents
 from incidents.queries.runbooks import visible_runbooks
 
+# A runbook for one of these fits the other too: what to look at is the same.
+NEIGHBOURS = {"data_drift": "model", "model": "prompt"}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -48,8 +51,10 @@ def fitting_runbooks(user: User, incident: Incident) -> tuple[list[Runbook], lis
     books = list(visible_runbooks(user).filter(Q(team=incident.team_id) | Q(team=None), archived_at=None))
     slugs = {key.partition("#")[0] for key in _runbooks_of_alerts(incident)}
     mode = incident.failure_mode
-    fits = [book for book in books if book.slug in slugs or (mode and book.failure_mode == mode)]
-    return sorted(fits, key=lambda book: book.slug not in slugs), [book for book in books if book not in fits]
+    modes = {mode, NEIGHBOURS.get(mode, mode)} - {""}
+    fits = [book for book in books if book.slug in slugs or book.failure_mode in modes]
+    fits.sort(key=lambda book: (book.slug not in slugs, book.failure_mode != mode))
+    return fits, [book for book in books if book not in fits]
 
 
 def _runbooks_of_alerts(incident: Incident) -> list[str]:

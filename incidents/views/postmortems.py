@@ -1,9 +1,10 @@
 """Postmortems: the library, the document, its exports, and starting one from an incident."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -25,6 +26,7 @@ from incidents.queries.postmortems import (
     trends,
     visible_items,
     visible_postmortems,
+    without_postmortem,
 )
 from incidents.rules.export import markdown_of
 from incidents.rules.markdown import html_of
@@ -32,6 +34,8 @@ from incidents.rules.postmortems import blaming
 from usage.scope import zone_of
 
 MODES = dict(FailureMode.choices)
+SHOWN = 200
+DUE_WITHIN = timedelta(hours=48)  # from the end of the incident
 
 
 def tabs(current: str, late: int) -> list[tuple[str, str, bool]]:
@@ -52,7 +56,8 @@ def postmortem_list(request: HttpRequest) -> HttpResponse:
     shown = every.filter(pk__in=found) if words else every
     shown = shown.filter(incident__failure_mode=mode) if mode in MODES else shown
     shown = shown.filter(state=state) if state in Postmortem.State.values else shown
-    rows = [(one, found.get(one.pk, (0, ""))[1], one.items.filter(closed_at=None).count()) for one in shown[:200]]
+    shown = shown.annotate(open_items=Count("items", filter=Q(items__closed_at=None)))[:SHOWN]
+    rows = [(one, found.get(one.pk, (0, ""))[1]) for one in shown]
     rows.sort(key=lambda row: -found.get(row[0].pk, (0, ""))[0])
     months, by_mode = trends(user, today)
     late = visible_items(user).filter(overdue(today)).count()
@@ -64,6 +69,7 @@ def postmortem_list(request: HttpRequest) -> HttpResponse:
         "states": Postmortem.State.choices,
     }
     context |= {"modes": FailureMode.choices, "months": months, "trends": by_mode, "tabs": tabs("library", late)}
+    context |= {"waiting": without_postmortem(user)[:SHOWN], "due_before": timezone.now() - DUE_WITHIN}
     return render(request, "incidents/postmortems/list.html", context | {"any": bool(rows) or every.exists()})
 
 
