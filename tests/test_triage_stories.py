@@ -7,7 +7,9 @@ from django.utils import timezone
 
 from accounts.demo import create_demo_people, create_demo_teams
 from incidents.demo_incidents import create_demo_incidents
+from incidents.demo_telling import create_demo_telling
 from incidents.models import Incident
+from incidents.queries.status_page import snapshot
 from incidents.queries.watch import watched
 from incidents.triage import Assessment, assess
 from usage import partitions
@@ -122,3 +124,18 @@ def test_the_demos_past_stories_are_incidents_with_the_evidence_of_then():
     assert set(decision["radius"]["values"]["feature"]) <= stories.RETRIEVAL_FEATURES
     (done,) = watched(found["retrieval"], timezone.now())
     assert done.verdict.outcome == "helped"
+
+
+def test_the_demos_teams_told_people_of_their_incidents():
+    create_demo_people()
+    start, end = stories.RETRIEVAL.span(END)
+    filled(start, end, weeks=0)
+    create_demo_incidents(END)
+    assert (create_demo_telling(), create_demo_telling()) == (6, 0)
+    found = snapshot(timezone.now())
+    assert [one["state"] for one in found["components"]] == ["operational"] * 4
+    assert {one["title"] for one in found["incidents"]} == {
+        "Answers may be slow or missing",
+        "Answers may lack sources or be less precise",
+    }
+    assert not any("[" in update["text"] for one in found["incidents"] for update in one["updates"])

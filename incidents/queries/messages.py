@@ -32,7 +32,7 @@ def leads(incident: Incident, user: User) -> bool:
 def facts_of(incident: Incident, now: datetime) -> Facts:
     """What is known of the incident, for a draft; figures from the metric query."""
     impact = _impact(incident, now)
-    done = incident.timeline.filter(kind=TimelineEntry.Kind.MITIGATION, struck_at=None).order_by("-at")[:MITIGATIONS]
+    done = incident.timeline.filter(kind=TimelineEntry.Kind.MITIGATION, struck_at=None, at__lte=now).order_by("-at")
     commander = incident.roles.filter(role=IncidentRole.Role.COMMANDER, until=None).select_related("user").first()
     return Facts(
         number=incident.number,
@@ -44,7 +44,7 @@ def facts_of(incident: Incident, now: datetime) -> Facts:
         failure_mode=incident.failure_mode,
         failure_mode_label=incident.get_failure_mode_display() if incident.failure_mode else "",
         scope="; ".join(f"{name} {', '.join(values)}" for name, values in incident.scope.items()),
-        mitigations=[entry.text for entry in reversed(done)],
+        mitigations=[entry.text for entry in reversed(done[:MITIGATIONS])],
         mitigated_at=incident.mitigated_at,
         resolved_at=incident.resolved_at,
         next_update=PROMISED.get(incident.severity),

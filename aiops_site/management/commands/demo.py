@@ -13,6 +13,7 @@ from budgets.guard.demo import create_demo_reservations
 from incidents.demo import create_demo_slos
 from incidents.demo_incidents import create_demo_incidents
 from incidents.demo_postmortems import create_demo_postmortems
+from incidents.demo_telling import create_demo_telling
 from usage.demo import load
 from usage.demo.stories import STORIES
 
@@ -51,6 +52,7 @@ class Command(BaseCommand):
         create_demo_reservations(timezone.now())
         create_demo_slos()
         create_demo_incidents(made.window_end)
+        create_demo_telling()
         create_demo_postmortems(timezone.now())
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
