@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.actions import Author
 from accounts.demo import create_demo_people
 from accounts.models import AuditEntry, Team
-from incidents.actions.action_items import add_item, edit_item, facts, make_step, move_item, remind
+from incidents.actions.action_items import add_item, ask_for_monitor, edit_item, facts, make_step, move_item, remind
 from incidents.actions.incidents import declare_incident, move_incident
 from incidents.actions.postmortems import (
     Outdated,
@@ -25,7 +25,17 @@ from incidents.actions.postmortems import (
     submit,
 )
 from incidents.demo_postmortems import create_demo_postmortems
-from incidents.models import ActionItem, Channel, Delivery, Incident, NotificationRoute, Postmortem, Runbook
+from incidents.models import (
+    ActionItem,
+    AlertRule,
+    Channel,
+    Delivery,
+    Incident,
+    NotificationRoute,
+    Postmortem,
+    Runbook,
+    RunbookSection,
+)
 from incidents.pdf import pdf_of
 from incidents.queries.postmortems import document_of, search, similar_to, trends, visible_postmortems
 from incidents.rules.blocks import blocks_of
@@ -449,6 +459,29 @@ def test_a_team_operator_adds_no_step_to_what_is_for_everybody(client, cast):
         reverse("action-item-step", args=[thing.pk]), {"runbook": "provider-outage", "kind": "mitigation"}
     )
     assert answer.status_code == 403
+
+
+def test_the_rule_made_for_an_item_is_offered_and_named(client, cast):
+    thing = item(cast, started(cast))
+    ask_for_monitor(author=Author(user=cast.olu), item=thing, at=timezone.now() - timedelta(minutes=5))
+    section = RunbookSection.objects.get(runbook__slug="provider-outage", kind="detection")
+    terms = {
+        "kind": "threshold",
+        "metric": "call_error_rate",
+        "threshold": "0.05",
+        "severity": "critical",
+        "route": "page",
+    }
+    made = AlertRule.objects.create(
+        slug="made", name=thing.text, team=cast.support, first_mitigation="Fail over", runbook_section=section, **terms
+    )
+    client.force_login(cast.olu)
+    page = client.get(reverse("action-item", args=[thing.pk])).content.decode()
+    assert f'value="{made.pk}" selected' in page and "Begun" in page
+    client.post(reverse("action-item-rule", args=[thing.pk]), {"rule": made.pk})
+    page = client.get(reverse("postmortem-detail", args=[thing.postmortem_id])).content.decode()
+    assert f"monitor: {thing.text}" in page
+    assert AuditEntry.objects.filter(action="action_item.rule_linked").count() == 1
 
 
 def test_closing_needs_words_and_opens_again(cast):

@@ -1,5 +1,6 @@
 """Action items: the list of all, adding and changing one, making a monitor or a runbook step of it."""
 
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -16,7 +17,7 @@ from accounts.access import person_of, require
 from accounts.posted import author_of, text_of, whole_number
 from incidents.actions.action_items import add_item, ask_for_monitor, edit_item, link_rule, make_step, move_item
 from incidents.forms.postmortems import ItemForm, item_initial
-from incidents.models import ActionItem, AlertRule, Runbook, SectionKind
+from incidents.models import ActionItem, AlertRule, Incident, RunbookSection, SectionKind
 from incidents.queries.postmortems import overdue, visible_items
 from incidents.queries.runbooks import visible_runbooks
 from incidents.views.postmortem_edits import workable
@@ -81,9 +82,16 @@ def _context(request: HttpRequest, item: ActionItem, form: ItemForm) -> dict:
         "states": ActionItem.State.choices,
         "has_editor": bool(monitor_url(item)),
         "rules": rules,
+        "chosen_rule": item.rule_id or _made_for(item, rules),
         "books": books,
         "kinds": SectionKind.choices,
     }
+
+
+def _made_for(item: ActionItem, rules: Iterable[AlertRule]) -> int | None:
+    """The rule that was made after the editor was opened for the item and still has its words, to be confirmed."""
+    since = item.monitor_asked_at
+    return next((rule.pk for rule in rules if since and rule.created_at > since and rule.name == item.text[:150]), None)
 
 
 @login_required
@@ -116,17 +124,21 @@ def item_monitor(request: HttpRequest, pk: int) -> HttpResponse:
 def monitor_url(item: ActionItem) -> str:
     """The rule editor, filled with the item's words, the incident's slice, its team and runbook; "" without one."""
     incident = item.postmortem.incident
-    book = Runbook.objects.filter(failure_mode=incident.failure_mode, archived_at=None).order_by("-is_shipped").first()
     charts = item.postmortem.facts.get("charts") or [{}]
-    pairs = [("name", item.text[:150]), ("metric", charts[0].get("metric", "")), ("kind", "threshold")]
-    pairs += [("team", incident.team.slug)] if incident.team else []
-    pairs += [("runbook_section", f"{book.slug}#detection")] if book else []
-    pairs += [(name, value) for name, values in incident.scope.items() for value in values]
-    pairs += [("action_item", str(item.pk))]
+    filters = "\n".join(f"{name} = {', '.join(values)}" for name, values in incident.scope.items())
+    pairs = [("name", item.text[:150]), ("kind", "threshold"), ("metric", charts[0].get("metric", ""))]
+    pairs += [("filters", filters), ("team", incident.team.slug if incident.team else "")]
+    pairs += [("runbook_section", str(section.pk))] if (section := _section_of(incident)) else []
     try:
         return f"{reverse('rule-add')}?{urlencode([pair for pair in pairs if pair[1]])}"
     except NoReverseMatch:
         return ""
+
+
+def _section_of(incident: Incident) -> RunbookSection | None:
+    """The first section of the runbook of its failure mode."""
+    found = RunbookSection.objects.filter(runbook__failure_mode=incident.failure_mode, runbook__archived_at=None)
+    return found.filter(kind=SectionKind.DETECTION).order_by("-runbook__is_shipped").first()
 
 
 @login_required
