@@ -29,6 +29,7 @@ GUIDES = (
     "incidents",
     "notifications",
     "oncall",
+    "triage",
     "runbooks",
     "postmortems",
     "drills",

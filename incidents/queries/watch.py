@@ -9,13 +9,15 @@ from incidents.queries.triage import MADE
 from incidents.rules.triage.signals import BY_NAME, Signal
 from incidents.rules.triage.watch import Verdict, is_back, judge
 from usage.metrics import MetricQuery, MetricResult, kept_step, query
+from usage.metrics.window import FIXED_STEPS
 
 BEFORE = timedelta(hours=1)  # the trouble just before the mitigation, no earlier than the impact began
 RECENT = timedelta(minutes=30)  # what "now" is, once so much has passed
 LEAST = timedelta(minutes=5)
 MINUTE = timedelta(minutes=1)
 MOST = 12
-STEPS = ((timedelta(hours=3), "minute"), (timedelta(hours=12), "5min"), (timedelta(days=8), "hour"))
+POINTS = (12, 200)  # fewest and most buckets of a chart
+ENOUGH = 8  # events in a bucket that make a rate worth a point
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, 
         after = _counts(incident, facts, signal, border, end)
         verdict = judge(signal, before, after, rate, until - entry.at)
     start, last = first - BEFORE / 2, min(max(until, entry.at + BEFORE / 2), now)
-    step = kept_step(next((s for most, s in STEPS if last - start <= most), "day"), start, now)
+    rate_of_events = (before[1] + after[1]) / ((border - first) / MINUTE + (end - border) / MINUTE)
+    step = kept_step(_readable(last - start, rate_of_events), start, now)
     return Watched(
         entry,
         facts["title"],
@@ -81,6 +84,15 @@ def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, 
         start,
         last,
     )
+
+
+def _readable(length: timedelta, by_minute: float) -> str:
+    """A step whose buckets hold enough events, as far as that leaves a line to look at."""
+    fewest, most = POINTS
+    fitting = [name for name, width in FIXED_STEPS.items() if length / width <= most] or ["day"]
+    full = (name for name in fitting if name != "day" and by_minute * (FIXED_STEPS[name] / MINUTE) >= ENOUGH)
+    lasting = [name for name in fitting if name != "day" and length / FIXED_STEPS[name] >= fewest]
+    return next(full, lasting[-1] if lasting else fitting[0])
 
 
 def _until(incident: Incident, control: Control | None, at: datetime, now: datetime) -> datetime:

@@ -9,24 +9,35 @@ from incidents.rules.triage.modes import BY_MODE
 from incidents.rules.triage.picture import telling
 from incidents.rules.triage.signals import BY_NAME
 from incidents.triage.assessment import Assessment, assess
+from usage.measures import DRILL_ENVIRONMENT
 
 LONGEST = timedelta(days=7)  # a week of a lasting incident tells its signature; its baseline is the weeks before
 # What is watched where the signal that leads is none that a window's counters have.
 INSTEAD = "requests_fail"
+# What of an incident's slice its controls stay within.
+WITHIN = ("environment", "tenant", "feature")
 
 
 def assess_incident(incident: Incident, team_ids: tuple[int, ...], now: datetime) -> Assessment:
     """The incident's slice from the beginning of its impact until that was over, or now. Raises QueryError."""
     start = incident.impact_started_at
     end = min(incident.mitigated_at or incident.resolved_at or now, start + LONGEST)
-    return assess(team_ids=team_ids, scope=incident.scope, start=start, end=end, at=now)
+    return assess(team_ids=team_ids, scope=scope_of(incident), start=start, end=end, at=now)
 
 
-def mitigations(found: Assessment, mode: str = "") -> list[Mitigation]:
+def scope_of(incident: Incident) -> dict[str, list[str]]:
+    """The incident's slice; that of a drill is its environment, whatever else was chosen."""
+    drill = {"environment": [DRILL_ENVIRONMENT]} if incident.is_drill else {}
+    return incident.scope | drill
+
+
+def mitigations(found: Assessment, mode: str = "", scope: dict[str, list[str]] | None = None) -> list[Mitigation]:
     """What fits `mode`, else what the evidence ranks first; of "other" and where nothing stands out, what fits all."""
     chosen = mode or (found.first.mode.value if found.confidence != "none" else FailureMode.OTHER.value)
     radius = found.radius_of(chosen) if chosen != FailureMode.OTHER else None
-    situation = Situation(found.picture, radius or found.radius, found.suspects, watched_signal(found, chosen))
+    within = {name: values[0] for name, values in (scope or {}).items() if name in WITHIN and len(values) == 1}
+    signal = watched_signal(found, chosen)
+    situation = Situation(found.picture, radius or found.radius, found.suspects, signal, within)
     return fitting(chosen, situation)
 
 

@@ -25,7 +25,7 @@ from incidents.queries.watch import Watched, watched
 from incidents.rules.triage.advice import Mitigation
 from incidents.rules.triage.signals import BY_NAME
 from incidents.triage import Assessment, mitigations
-from incidents.triage.window import usual_of
+from incidents.triage.window import scope_of, usual_of
 from incidents.views.triage import assessed, panel
 from usage.metrics import QueryError
 from usage.scope import zone_of
@@ -49,7 +49,7 @@ def incident_mitigations(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {"durations": DURATIONS, "current": _current(incident, now)}
     try:
         found = assessed(incident, now)
-        context["offers"] = [_offer(incident, found, one) for one in mitigations(found, mode)]
+        context["offers"] = [_offer(incident, found, one) for one in mitigations(found, mode, scope_of(incident))]
         context["for_mode"] = FailureMode(mode).label if mode else _first(found)
         context["is_guess"] = not mode
     except QueryError as error:

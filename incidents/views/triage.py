@@ -21,6 +21,7 @@ from incidents.models import FailureMode, Incident, TimelineEntry
 from incidents.queries import visible_alerts
 from incidents.queries.incidents import get_incident
 from incidents.triage import Assessment, assess, assess_incident, mitigations, shown
+from incidents.triage.window import scope_of
 from usage.metrics import QueryError
 from usage.scope import FILTERS, Scope
 
@@ -76,7 +77,7 @@ def incident_triage(request: HttpRequest, pk: int) -> HttpResponse:
     mode = request.GET.get("mode", "")
     mode = mode if mode in FailureMode.values else ""
     try:
-        found = shown(assessed(incident, now), scope=incident.scope, team=_slug(incident), mode=mode)
+        found = shown(assessed(incident, now), scope=scope_of(incident), team=_slug(incident), mode=mode)
         context |= {"found": dated(found), "mode": mode}
     except QueryError as error:
         context["problem"] = str(error)
@@ -102,7 +103,9 @@ def _decide(request: HttpRequest, incident: Incident, now: datetime) -> HttpResp
         messages.error(request, "Choose one of the failure modes.")
         return redirect("incident-triage", incident.pk)
     try:
-        found = shown(assessed(incident, now), scope=incident.scope, team=_slug(incident), mode=mode) if mode else {}
+        found = (
+            shown(assessed(incident, now), scope=scope_of(incident), team=_slug(incident), mode=mode) if mode else {}
+        )
     except QueryError:
         found = {}  # a person decides without figures too
     version = whole_number(text_of(request, "version"))
@@ -133,7 +136,7 @@ def triage_window(request: HttpRequest) -> HttpResponse:
         return render(request, "incidents/triage/window.html", context | {"problem": str(error)})
     slug = scope.team.slug if scope.team else ""
     context |= {"found": dated(shown(found, scope=filters, team=slug, mode=mode)), "mode": mode}
-    context |= {"offered": mitigations(found, mode)[:OFFERED] if found.confidence != "none" else []}
+    context |= {"offered": mitigations(found, mode, filters)[:OFFERED] if found.confidence != "none" else []}
     context["declare_url"] = _declare_url(scope, found)
     return render(request, "incidents/triage/window.html", context)
 

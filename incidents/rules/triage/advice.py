@@ -43,12 +43,15 @@ class Mitigation:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the advice is made from."""
+    """What the advice is made from. within: the slice that the incident is about (dimension → value): no control
+    reaches beyond it, so that one of a drill never touches real traffic.
+    """
 
     picture: Picture
     radius: Radius | None
     recent: list[Recent]
     signal: str
+    within: dict[str, str] = field(default_factory=dict)
 
     def values(self, dimension: str) -> list[str]:
         return self.radius.values.get(dimension, []) if self.radius else []
@@ -56,7 +59,8 @@ class Situation:
     @property
     def watched(self) -> dict[str, list[str]]:
         """The slice whose signal shows what helped: features and the like, never the provider that is left."""
-        return {name: self.values(name) for name in ("feature", "tenant", "environment") if self.values(name)}
+        found = {name: self.values(name) for name in ("feature", "tenant", "environment") if self.values(name)}
+        return found | {name: [value] for name, value in self.within.items()}
 
 
 def fitting(mode: str, at: Situation) -> list[Mitigation]:
@@ -202,7 +206,7 @@ ADVICE: dict[FailureMode, Callable[[Situation], Iterator[Mitigation]]] = {
 def _control(
     at: Situation, key: str, title: str, why: str, what: dict, where: dict[str, str] | None = None
 ) -> Mitigation:
-    return Mitigation(key, "control", title, why, at.signal, what, where or {}, at.watched)
+    return Mitigation(key, "control", title, why, at.signal, what, at.within | (where or {}), at.watched)
 
 
 def _slices(at: Situation) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ LEAST_BASE = 10  # of fewer calls it cannot be said that a value is not hit
 SPARED_SCORE = 2.0
 HIT_SCORE = 3.0
 PARTING = ("feature", "provider", "model", "prompt_version", "tool_name")  # dimensions people act on
+OF_PROVIDERS = frozenset({"calls_fail", "limited", "slow"})
 FEWEST = 1  # calls that are not hit, beside those that plainly are
 PLAINLY, LIKE_INSIDE = 0.5, 0.5  # strength, and part of the rate inside, of a value that is hit just the same
 SHOWN = 6
@@ -117,8 +118,9 @@ def _parted(table: Table, signal: Signal) -> tuple[Where, ...]:
 
 
 def _by_provider(table: Table, signal: Signal, wheres: tuple[Where, ...]) -> tuple[Where, ...]:
-    """All the models of a provider are that provider: it is what can be failed over."""
-    if {tuple(name for name, _ in where) for where in wheres} != {("model",)} or "provider" not in table.dimensions:
+    """What makes up all calls to a provider is that provider: it is what can be failed over."""
+    names = {name for where in wheres for name, _ in where}
+    if signal.name not in OF_PROVIDERS or len(names) != 1 or "provider" not in table.dimensions:
         return wheres
     has = table.column("now", signal.base)
     inside = {place for where in wheres for place in table.matching(where) if has[place]}

@@ -111,7 +111,7 @@ def _one_provider(case: Case) -> Sign:
     others = [reading for name, reading in read.items() if name != worst]
     bad, base = sum(one.bad for one in others), sum(one.base for one in others)
     rate, rest = read[worst].rate or 0.0, bad / base
-    moved = between(2 * case.strength("calls_fail", "slow"))
+    moved = between(2 * case.strength("calls_fail"))
     theirs = f"all others together {formats.percent(rest)} of {formats.exact(base)}"
     text = f"{worst} fails {formats.percent(rate)} of its calls, {theirs}"
     return Sign(
