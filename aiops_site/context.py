@@ -158,7 +158,7 @@ def now_of(request: HttpRequest) -> Now:
         return Now()
     now = timezone.now()
     controls = visible_controls(user).filter(pk__in=in_force(now)).exclude(mode="normal")
-    first = [one for one in who_is_on_call(user, now) if one.rota.level == 1]
+    first = list({one.user: one for one in who_is_on_call(user, now) if one.rota.level == 1}.values())
     incidents = visible_incidents(user).filter(resolved_at=None, is_drill=False)
     firing = visible_alerts(user).filter(resolved_at=None).count()
     return Now(list(controls), firing, first, incidents.count())

@@ -53,7 +53,8 @@ def test_a_page_goes_to_who_is_on_call_and_after_the_time_to_the_next_level(cast
     assert paged() == ["Olu", "Tara"]
     evaluate(NOON + 15 * MINUTE)
     escalation = Escalation.objects.get()
-    assert "Nobody answered" in escalation.ended_reason
+    assert (escalation.next_at, escalation.ended_at) == (None, None)  # it stays on the page until somebody takes it
+    assert "Nobody answered" in escalation.history.last().text
     assert [entry.text.split(":")[0] for entry in escalation.history.all()][:2] == [
         "Step 1, round 1",
         "Step 2, round 1",

@@ -73,8 +73,22 @@ def test_of_a_private_incident_only_its_number_goes_out(cast):
     facts = {"author": Author(cast.sam), "team": cast.support, "severity": 1, "at": NOON}
     incident = declare_incident(title="Keys on a public page", is_private=True, **facts)
     told(cast.support, title="Keys on a public page", body="of customer Initech", incident=incident)
-    delivery = Delivery.objects.get()
+    delivery = Delivery.objects.get(key="group:1")
     assert (delivery.title, delivery.body) == (f"INC-{incident.pk} (private)", "")
+    assert not Delivery.objects.filter(title__contains="public page").exists()
+
+
+@pytest.mark.parametrize(("severity", "route"), [(1, "page"), (2, "page"), (3, "ticket"), (4, "report")])
+def test_an_incident_that_a_person_declares_is_told_of_by_its_severity(cast, severity, route):
+    make_channel(team=cast.support)
+    facts = {"team": cast.support, "title": "Checkout is down", "severity": severity, "at": NOON}
+    incident = declare_incident(author=Author(cast.olu), **facts)
+    delivery = Delivery.objects.get()
+    assert (delivery.route, delivery.kind, delivery.incident) == (route, "incident", incident)
+    assert delivery.title == f"SEV{severity} declared: Checkout is down"
+    declare_incident(author=Author(cast.olu), is_drill=True, **facts)
+    declare_incident(author=Author(label="alert rules"), source_kind="alert_group", source_key="7", **facts)
+    assert Delivery.objects.count() == 1
 
 
 def test_what_is_sealed_is_not_readable_without_the_key(settings):

@@ -7,10 +7,13 @@ import icalendar
 import pytest
 from django.utils import timezone
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from incidents.actions.escalating import evaluate
+from incidents.demo_oncall import create_demo_oncall
 from incidents.models import EscalationPolicy, Rota, RotaOverride
+from incidents.queries.oncall import on_call
 from incidents.queries.rota_calendar import feed
+from tests.cast import make_user
 from tests.test_escalation import climb, fire
 from tests.test_notifying import make_rota
 
@@ -144,6 +147,14 @@ def test_escalation_is_edited_by_team_and_for_all(client, cast):
     client.post(f"/oncall/escalation/{policy.pk}/remove/")
     client.post(f"/oncall/rotas/{rota.pk}/remove/")
     assert not Rota.objects.exists()
+
+
+def test_the_demo_teams_have_somebody_on_call_once(cast):
+    make_user("oncall", "operator", cast.support)
+    User.objects.filter(email="oncall@desk.example").update(email="oncall@demo.example")
+    type(cast.support).objects.update(is_demo=True)
+    assert (create_demo_oncall(timezone.now()), create_demo_oncall(timezone.now())) == (2, 0)
+    assert [str(user) for user in on_call(cast.support, timezone.now())] == ["Oncall"]
 
 
 def test_a_page_is_taken_on_the_page(client, cast):

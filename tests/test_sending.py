@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
@@ -25,6 +26,7 @@ from incidents.outbound.by_webhook import seconds_of, signature
 from incidents.outbound.message import Outcome
 from incidents.outbound.sender import send, start, work
 from incidents.rules.sending import ATTEMPTS, wait_after
+from tests.test_weekly_report import Inbox, free_port
 from tests.web_receiver import Reply, receiver
 
 ADA = Author(label="tests")
@@ -356,6 +358,40 @@ def test_a_resend_keeps_its_id(server):
     work(channel.pk)
     assert len({one.headers["webhook-id"] for one in server.received}) == 1
     assert len(server.received) == 2
+
+
+@pytest.mark.django_db
+def test_a_test_is_sent_also_while_the_channel_rests(server):
+    channel, _ = make_channel(server)
+    Channel.objects.update(paused_until=timezone.now() + timedelta(hours=1))
+    tell()
+    send_test(author=ADA, channel=channel)
+    assert channels_due(timezone.now()) == [channel.pk]
+    work(channel.pk)
+    titles = [json.loads(one.body)["title"] for one in server.received]
+    assert titles[0] == "TEST: This is a test of apprise"
+    assert len(titles) == 2  # it works again, so what waited follows
+
+
+@pytest.mark.django_db
+def test_mail_is_handed_to_a_real_server(server, settings):
+    inbox = Inbox()
+    mail_server = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    mail_server.start()
+    try:
+        settings.EMAIL_CONFIGURED, settings.EMAIL_BACKEND = True, "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = mail_server.server.sockets[0].getsockname()
+        facts = ChannelFacts(name="mail", kind="email", address="ada@desk.example, olu@desk.example")
+        channel, _ = add_channel(author=ADA, team=None, user=None, facts=facts)
+        NotificationRoute.objects.create(channel=channel)
+        tell(title="Error rate\r\nBcc: x@evil.example")
+        assert work(channel.pk) == 1
+    finally:
+        mail_server.stop()
+    (envelope,) = inbox.mails
+    assert envelope.rcpt_tos == ["ada@desk.example", "olu@desk.example"]
+    assert b"https://desk.example/alerts/7/" in envelope.content
+    assert b"Subject: CRITICAL: Error rate Bcc: x@evil.example" in envelope.content
 
 
 @pytest.mark.django_db

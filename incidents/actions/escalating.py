@@ -34,12 +34,15 @@ def _evaluate(escalation: Escalation, at: datetime) -> int:
     if state.over:
         _end(escalation, state.over, at, by=state.by)
         return 0
-    policy = policy_for(escalation.team) if escalation.next_at <= at else None
+    due = escalation.next_at is not None and escalation.next_at <= at
+    policy = policy_for(escalation.team) if due else None
     if policy is None:
         return 0
     steps = list(policy.steps.select_related("rota", "user"))
     if escalation.steps_taken >= len(steps) * policy.rounds:
-        _end(escalation, "Nobody answered: every step was gone through.", at)
+        escalation.next_at = None
+        escalation.save(update_fields=["next_at"])
+        _write(escalation, "Nobody answered: every step was gone through.", at)
         return 0
     _take(escalation, policy, steps, at)
     return 1

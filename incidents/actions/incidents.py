@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.actions import Author, audit
 from accounts.models import Team
 from aiops_site import formats
+from incidents.actions.notifying import tell_of_incident
 from incidents.actions.timeline import record
 from incidents.models import FailureMode, Incident, TimelineEntry
 from incidents.rules import states
@@ -72,6 +73,8 @@ def declare_incident(
             audit(
                 **author.signature, action="incident.declare", target=incident, team=team, after={"severity": severity}
             )
+            if author.user and not is_drill:  # what a rule declares is told of by its alert
+                tell_of_incident(incident, at)
     except IntegrityError:
         return Incident.objects.get(**source, resolved_at=None)
     return incident

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.urls import reverse
 from kombu.exceptions import OperationalError
 
 from accounts.models import Team, User
@@ -49,6 +50,27 @@ def notify(
     if route == "page" and kind in CLIMBING:
         _start_climbing(facts)
     return put(channels_for(team, severity, route), facts)
+
+
+# Route and severity of what is told of an incident, by its own severity (DOMAIN: at once, within 1 h, 4 h, next day).
+OF_INCIDENT = {1: ("page", "critical"), 2: ("page", "critical"), 3: ("ticket", "warning"), 4: ("report", "info")}
+
+
+def tell_of_incident(incident: Incident, at: datetime) -> int:
+    """Tell that a person declared it, in the caller's transaction; how many deliveries that makes."""
+    route, severity = OF_INCIDENT[incident.severity]
+    return notify(
+        kind="incident",
+        team=incident.team,
+        severity=severity,
+        route=route,
+        title=f"{incident.get_severity_display()} declared: {incident.title}",
+        body=incident.summary,
+        url=reverse("incident-detail", args=[incident.pk]),
+        key=f"incident:{incident.pk}:declared",
+        at=at,
+        incident=incident,
+    )
 
 
 def _start_climbing(facts: dict[str, Any]) -> None:

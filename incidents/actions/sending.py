@@ -26,7 +26,7 @@ RUNBOOK = "tool-incident#mitigation"
 def channels_due(at: datetime) -> list[int]:
     """The channels with something to send now, or whose sender has died."""
     due = Delivery.objects.filter(state__in=UNDER_WAY, due_at__lte=at, channel__is_active=True)
-    awake = Q(channel__paused_until=None) | Q(channel__paused_until__lte=at)
+    awake = Q(channel__paused_until=None) | Q(channel__paused_until__lte=at) | Q(kind="test")
     return list(due.filter(awake).order_by().values_list("channel", flat=True).distinct())
 
 
@@ -42,7 +42,7 @@ def claim(channel_id: int, at: datetime) -> Delivery | None:
             .filter(pk=channel_id, is_active=True)
             .first()
         )
-        if channel is None or (channel.paused_until and channel.paused_until > at):
+        if channel is None:
             return None
         due = _due(channel, at)
         count, room = due.count(), channel.per_minute - _begun_lately(channel, at)
@@ -56,6 +56,8 @@ def _due(channel: Channel, at: datetime) -> QuerySet[Delivery]:
     due = channel.deliveries.filter(state__in=UNDER_WAY, due_at__lte=at)
     if quiet_until(at, channel.quiet_from, channel.quiet_until, channel.zone):
         due = due.filter(Q(route="page") | Q(kind="test"))
+    if channel.paused_until and channel.paused_until > at:
+        due = due.filter(kind="test")
     return due.order_by(_order("route", ROUTES), _order("severity", SEVERITIES), "id")
 
 

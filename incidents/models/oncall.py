@@ -125,7 +125,7 @@ class Escalation(models.Model):
     )
     started_at = models.DateTimeField()
     steps_taken = models.PositiveSmallIntegerField(default=0)
-    next_at = models.DateTimeField()
+    next_at = models.DateTimeField(null=True, blank=True, help_text="Empty: every step was gone through")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

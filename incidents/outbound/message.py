@@ -64,7 +64,7 @@ def message_of(delivery: Delivery) -> Message:
         severity=delivery.severity,
         route=delivery.route,
         team=delivery.team.slug if delivery.team else "",
-        title=delivery.title,
+        title=" ".join(delivery.title.split()),  # of one line: it becomes a header
         body=delivery.body[:LONGEST_BODY],
         happened_at=delivery.happened_at,
         incident=delivery.incident.number if delivery.incident else "",

@@ -12,6 +12,7 @@ from budgets.demo import create_demo_budgets
 from budgets.guard.demo import create_demo_reservations
 from incidents.demo import create_demo_slos
 from incidents.demo_incidents import create_demo_incidents
+from incidents.demo_oncall import create_demo_oncall
 from incidents.demo_postmortems import create_demo_postmortems
 from incidents.demo_telling import create_demo_telling
 from usage.demo import load
@@ -51,6 +52,7 @@ class Command(BaseCommand):
         create_demo_budgets(timezone.now())
         create_demo_reservations(timezone.now())
         create_demo_slos()
+        create_demo_oncall(timezone.now())
         create_demo_incidents(made.window_end)
         create_demo_telling()
         create_demo_postmortems(timezone.now())
