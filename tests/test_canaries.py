@@ -11,7 +11,8 @@ from django.utils import timezone
 from accounts.actions import Author
 from accounts.models import AuditEntry
 from incidents.actions.canaries import as_dicts, expire, run, run_now, save_canary, take
-from incidents.models import AlertRule, Canary, CanaryRun, RunbookSection
+from incidents.actions.evaluation import evaluate
+from incidents.models import Alert, AlertRule, Canary, CanaryRun, RunbookSection
 from incidents.outbound.canaries import run_due
 from incidents.queries.canaries import canary_label_sets, failing
 from incidents.rules.canaries import parse
@@ -132,6 +133,25 @@ def test_alert_rules_judge_the_failures_in_a_row(cast, server):
     assert (one.team_id, one.labels["check"], one.reading.value) == (cast.support.pk, "Answers with a source", 1)
     rule.team = cast.search
     assert canary_label_sets(rule, timezone.now()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_failures_page_by_the_rule_that_ships_and_a_good_run_resolves(cast, server):
+    canary = save(server, team=cast.support)
+    server.reply = Reply(status=500)
+    now = timezone.now()
+    for _ in range(2):
+        once(canary)
+        evaluate(now, kinds=[AlertRule.Kind.CANARY])
+    (alert,) = Alert.objects.filter(rule__kind="canary")
+    assert (alert.team, alert.route, alert.resolved_at) == (cast.support, "page", None)
+    assert alert.labels["check"] == "Answers with a source"
+    server.reply = Reply(body=GOOD)
+    once(canary)
+    for minutes in range(12):  # it must be well for a while, so that one good run among bad ones is no resolution
+        evaluate(now + timedelta(minutes=minutes), kinds=[AlertRule.Kind.CANARY])
+    alert.refresh_from_db()
+    assert alert.resolved_at is not None
 
 
 def test_a_run_is_taken_once_and_missed_runs_are_not_made_up(cast, server):

@@ -148,6 +148,7 @@ def test_it_can_be_tried_before_it_is_saved(client, cast, traffic):
     tried = client.post("/slos/preview/", FORM | {"team": cast.support.pk}).content.decode()
     assert "Over the last 30 days this would have been <strong>95.00 %</strong> attained" in tried
     assert "missed" in tried
+    assert "paged <strong>1</strong> time" in tried
     wrong = client.post("/slos/preview/", FORM | {"team": cast.support.pk, "indicator": "latency"}).content.decode()
     assert "Say what is fast enough" in wrong
 

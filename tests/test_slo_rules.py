@@ -15,6 +15,7 @@ from incidents.rules.slos import (
     Tally,
     added,
     budget_course,
+    firings,
     is_burning,
     lasts,
     pairs,
@@ -113,6 +114,14 @@ def test_one_failure_at_ten_requests_an_hour_pages_nobody():
     one = Tally(good=9, bad=1, events=10).burn(Decimal("0.999"))
     assert one.burn_rate == 100
     assert not is_burning(one, one, Decimal("14.4"), min_events=100)
+
+
+def test_a_burn_that_lasts_begins_once_and_a_second_one_again():
+    calm, bad = Tally(1000, 0, 1000), Tally(900, 100, 1000)
+    hours = [calm, bad, bad, calm, calm, bad]
+    assert firings(hours, Decimal("0.999"), PAIRS[0], Decimal("14.4"), 100) == [1, 5]
+    assert firings(hours, Decimal("0.999"), PAIRS[0], Decimal("14.4"), 5000) == []
+    assert firings(hours, Decimal("0.999"), PAIRS[1], Decimal(6), 100) == [1, 5]
 
 
 def test_how_long_the_rest_lasts():

@@ -201,7 +201,13 @@ def y_axis(chart: Chart) -> dict[str, Any]:
     if chart.log_y:
         return axis | {"type": "log"} | labelled(log_ticks(lowest, highest), chart.unit)
     if lowest < 0 or not highest:
-        return axis | {"rangemode": "tozero", "nticks": 5, "zeroline": True, "zerolinecolor": "var(--line-strong)"}
+        percent = {"tickformat": ",.0~%"} if chart.unit == "%" else {}
+        return (
+            axis
+            | percent
+            | {"rangemode": "tozero", "nticks": 5, "zeroline": True}
+            | {"zerolinecolor": "var(--line-strong)"}
+        )
     ticks = linear_ticks(highest, 3 if chart.height == "small" else 5)
     return axis | {"range": [0, max(highest * 1.04, ticks[-1])]} | labelled(ticks, chart.unit)
 

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from accounts.models import AuditEntry
 from incidents.models import AlertRule, Slo
 from incidents.queries.slos import burns, by_value, tallies_by
-from incidents.rules.slos import WINDOWS, Burn, Tally, budget_course, is_burning
+from incidents.rules.slos import WINDOWS, Burn, Tally, budget_course, firings, is_burning, pairs
 from usage.measures import NARROW_DIMENSIONS
 
 REQUESTS_BY = ("team", "feature", "tenant", "environment", "endpoint", "region", "prompt_version", "release")
@@ -86,6 +86,19 @@ def _watch(rule: AlertRule, now: dict[int, Burn], slo: Slo) -> Watch:
     long, short = now[int(rule.options["long_seconds"])], now[int(rule.options["short_seconds"])]
     rate = rule.threshold or Decimal(0)
     return Watch(rule, long, short, rule.is_active and is_burning(long, short, rate, rule.min_events))
+
+
+def would_have_fired(slo: Slo, days: int, at: datetime) -> dict[str, list[datetime]]:
+    """Route → hours of the last days in which a burn rate rule of the objective would have begun to fire, in order."""
+    start = at - timedelta(days=days)
+    found = tallies_by(slo, start, at, "hour")
+    steps = _steps(start, at, 1)
+    hours = [found.get(step, Tally()) for step in steps]
+    told: dict[str, list[datetime]] = {"page": [], "ticket": []}
+    for pair in pairs(slo.target, slo.window):
+        began = firings(hours, slo.target, pair, pair.rate(slo.window), slo.min_events)
+        told[pair.route] += [steps[place] for place in began]
+    return {route: sorted(moments) for route, moments in told.items()}
 
 
 def burn_by_hour(slo: Slo, at: datetime) -> list[tuple[datetime, Decimal | None]]:

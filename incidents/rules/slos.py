@@ -112,6 +112,22 @@ def is_burning(long: Burn, short: Burn, rate: Decimal, min_events: int) -> bool:
     return long.burn_rate >= rate and short.burn_rate >= rate
 
 
+def firings(hours: Sequence[Tally], target: Decimal, pair: Pair, rate: Decimal, min_events: int) -> list[int]:
+    """Places of the hours in which a pair would have begun to fire, from figures by the hour.
+
+    A short window below an hour is taken as the hour itself, so a burn that ended within its hour counts too.
+    """
+    long, short = pair.long // HOUR, max(pair.short // HOUR, 1)
+    began, was = [], False
+    for place in range(len(hours)):
+        last = [added(hours[max(place + 1 - width, 0) : place + 1]).burn(target) for width in (long, short)]
+        fires = is_burning(last[0], last[1], rate, min_events)
+        if fires and not was:
+            began.append(place)
+        was = fires
+    return began
+
+
 def lasts(left: Decimal | None, rate: Decimal | None, window: timedelta) -> timedelta | None:
     """How long the rest of the budget lasts at a burn rate; None where it does not shrink, or is gone."""
     if left is None or rate is None or left <= 0 or rate <= 1:

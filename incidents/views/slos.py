@@ -16,7 +16,7 @@ from accounts.rules import changed_facts
 from incidents.actions.slos import check, save_slo, set_archived
 from incidents.forms.slos import SloForm, as_initial
 from incidents.models import Slo
-from incidents.queries.slo_evidence import culprits, history, watches
+from incidents.queries.slo_evidence import culprits, history, watches, would_have_fired
 from incidents.queries.slos import Attainment, attainment, visible_slos
 from incidents.views import slo_shown
 from incidents.views.tabs import alert_tabs
@@ -139,8 +139,11 @@ def slo_preview(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             report(form, error)
         else:
-            (one,) = attainment([draft], timezone.now())
+            now = timezone.now()
+            (one,) = attainment([draft], now)
+            draft.window_days = form.cleaned_data["window_days"]
             context |= _row(one) | {"days": PREVIEW_DAYS, "target": slo_shown.target_text(draft.target)}
+            context["told"] = would_have_fired(draft, PREVIEW_DAYS, now)
     return render(request, "incidents/slos/preview.html", context)
 
 
