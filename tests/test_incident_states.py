@@ -10,7 +10,8 @@ from django.utils import timezone
 from accounts.actions import Author
 from accounts.models import AuditEntry
 from incidents.actions.incidents import Changed, move_incident
-from incidents.models import AlertGroup, Incident, IncidentRole, Responsibility
+from incidents.models import AlertGroup, Channel, Delivery, Incident, IncidentRole, NotificationRoute, Responsibility
+from incidents.seal import seal
 from tests.incident import declared, url_of
 
 pytestmark = pytest.mark.django_db
@@ -227,3 +228,34 @@ def test_the_owner_matrix_is_edited_by_those_who_work_incidents(client, cast):
     assert "one of the two" in client.post("/incidents/owners/", cell | {"name": ""}).content.decode()
     assert client.post(f"/incidents/owners/{Responsibility.objects.get().pk}/remove/").status_code == 302
     assert not Responsibility.objects.exists()
+
+
+def channel_of(team) -> Channel:
+    channel = Channel.objects.create(
+        name="chat", team=team, kind="email", address=seal("a@desk.example"), shown="a@desk.example"
+    )
+    NotificationRoute.objects.create(team=team, channel=channel)
+    return channel
+
+
+def sent_out() -> list[tuple[str, str]]:
+    return list(Delivery.objects.order_by("id").values_list("kind", "route"))
+
+
+def test_channels_are_told_when_it_begins_becomes_worse_and_is_resolved(client, cast):
+    channel_of(cast.support)
+    incident = declared(cast, severity=3, source_kind="person")
+    client.force_login(cast.olu)
+    for severity in (2, 3, 2):
+        incident.refresh_from_db()
+        client.post(url_of(incident, "edit"), edited(incident, severity=severity, version=incident.version))
+    moved(client, incident, "resolved")
+    assert sent_out() == [("incident", "ticket"), ("incident", "page"), ("resolved", "ticket")]
+
+
+def test_of_a_private_incident_channels_are_told_nothing(client, cast):
+    channel_of(cast.support)
+    incident = declared(cast, severity=1, source_kind="person", is_private=True)
+    client.force_login(cast.tara)
+    moved(client, incident, "resolved")
+    assert sent_out() == []

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.actions import Author, audit
 from accounts.models import Team
 from aiops_site import formats
+from incidents.actions.announcing import announce_end, announce_severity
 from incidents.actions.notifying import tell_of_incident
 from incidents.actions.timeline import record
 from incidents.models import FailureMode, Incident, TimelineEntry
@@ -28,6 +29,8 @@ LABELS = {
     "team": "team",
     "state": "state",
 }
+# Of alerts people are told by their group.
+ANNOUNCED = ("person", "api")
 KEPT_TEXT = 300  # of a long text in "what changed"
 
 
@@ -73,7 +76,7 @@ def declare_incident(
             audit(
                 **author.signature, action="incident.declare", target=incident, team=team, after={"severity": severity}
             )
-            if author.user and not is_drill:  # what a rule declares is told of by its alert
+            if source_kind in ANNOUNCED and not (is_drill or is_private):
                 tell_of_incident(incident, at)
     except IntegrityError:
         return Incident.objects.get(**source, resolved_at=None)
@@ -142,9 +145,12 @@ def edit_incident(
         if not states.changed({name: getattr(current, name) for name in after}, after):
             return current
         after |= _acknowledged(current, author, at)
+        worse = after.get("severity", current.severity) < current.severity
         changes = [one for one in store(current, author, "incident.edit", after) if one[0] in LABELS]
         text = "Changed: " + "; ".join(f"{LABELS[name]} {old} → {new}" for name, old, new in changes)
         _tell(current, text, at, author, changes)
+        if worse:
+            announce_severity(current, at)
     return current
 
 
@@ -162,7 +168,10 @@ def move_incident(
         after = {"state": to} | states.stamps(moments_of(current), to, at, author.user is not None)
         changes = store(current, author, "incident.reopen" if reopened else "incident.move", after, reason=note)
         text = f"Reopened: {before} → {current.get_state_display()}" if reopened else _moved(current, before)
-        _tell(current, f"{text}. {note}" if note else text, at, author, changes)
+        text = f"{text}. {note}" if note else text
+        _tell(current, text, at, author, changes)
+        if to == states.RESOLVED:
+            announce_end(current, text, at)
     return current
 
 

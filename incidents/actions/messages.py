@@ -10,14 +10,13 @@ from django.db import transaction
 from django.urls import reverse
 
 from accounts.actions import Author, audit
+from incidents.actions.announcing import announce
 from incidents.actions.incidents import note_person
-from incidents.actions.notifying import notify
 from incidents.actions.timeline import record
 from incidents.models import Incident, Message, TimelineEntry
 from incidents.queries.messages import PROMISED, facts_of, leads
 from incidents.rules.messages import REVIEWED, draft, gaps, why_not
 
-SEVERITY = {1: "critical", 2: "critical", 3: "warning", 4: "info"}
 TEXTS = ("subject", "body", "next_update_minutes", "to_channels", "recipients")
 OPEN = (Message.State.DRAFT, Message.State.REVIEW, Message.State.APPROVED)
 
@@ -45,7 +44,7 @@ def start_message(*, author: Author, incident: Incident, kind: str, at: datetime
             subject=filled.subject,
             body=filled.body,
             next_update_minutes=promised // timedelta(minutes=1) if promised else None,
-            to_channels=kind in ("internal", "executive"),
+            to_channels=kind in ("internal", "executive") and not incident.is_private,
             author=author.user,
         )
         note_person(incident, author, at)
@@ -153,19 +152,8 @@ def _promise(message: Message, at: datetime) -> None:
 
 
 def _notify(message: Message, kind: str, title: str, key: str, at: datetime) -> None:
-    incident = message.incident
-    notify(
-        kind=kind,
-        team=incident.team,
-        severity=SEVERITY[incident.severity],
-        route="ticket",
-        title=title,
-        body=message.body,
-        url=reverse("incident-message", args=[incident.pk, message.pk]),
-        key=key,
-        at=at,
-        incident=incident,
-    )
+    url = reverse("incident-message", args=[message.incident_id, message.pk])
+    announce(message.incident, kind=kind, title=title, body=message.body, key=key, at=at, pages=False, url=url)
 
 
 def _save(message: Message, author: Author, action: str) -> None:

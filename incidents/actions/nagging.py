@@ -3,16 +3,13 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.urls import reverse
 
 from aiops_site import formats
-from incidents.actions.notifying import notify
+from incidents.actions.announcing import announce
 from incidents.actions.timeline import record
 from incidents.models import Incident, TimelineEntry
 
 AGAIN = timedelta(minutes=30)
-SEVERITY = {1: "critical", 2: "critical", 3: "warning", 4: "info"}
-PAGED = (1, 2)
 
 
 def nag(now: datetime) -> int:
@@ -38,16 +35,5 @@ def _tell(incident: Incident, now: datetime) -> bool:
     )
     with transaction.atomic():
         record(incident, TimelineEntry.Kind.STATE, text, at=now, source_key=key)
-        notify(
-            kind="reminder",
-            team=incident.team,
-            severity=SEVERITY[incident.severity],
-            route="page" if incident.severity in PAGED else "ticket",
-            title=f"{incident.number}: an update is due",
-            body=text,
-            url=reverse("incident-detail", args=[incident.pk]),
-            key=f"incident:{incident.pk}:{key}",
-            at=now,
-            incident=incident,
-        )
+        announce(incident, kind="reminder", title=f"{incident.number}: an update is due", body=text, key=key, at=now)
     return True

@@ -40,6 +40,8 @@ class MessageForm(forms.Form):
         super().__init__(*args, **kwargs | {"initial": initial})
         if message.kind not in (Message.Kind.INTERNAL, Message.Kind.STATUS):
             del self.fields["next_update_minutes"]
+        if message.incident.is_private:
+            del self.fields["to_channels"]
 
     def clean_recipients(self) -> list[str]:
         found = [part.strip() for part in self.cleaned_data["recipients"].split(",") if part.strip()]
@@ -54,4 +56,4 @@ class MessageForm(forms.Form):
 
     @property
     def texts(self) -> dict:
-        return {"next_update_minutes": None} | self.cleaned_data
+        return {"next_update_minutes": None, "to_channels": False} | self.cleaned_data
