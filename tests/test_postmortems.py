@@ -111,7 +111,7 @@ def test_what_is_missing_is_said_one_by_one():
     assert missing(TEXTS, read_outline(WHYS), whole) == []
     lacks = missing(TEXTS | {"impact": " "}, [], [whole[0] | {"owner": None, "measure": ""}])
     assert lacks == [
-        "Impact is empty.",
+        "“Impact” is empty.",
         "The whys stop at the first: ask at least once more, under it.",
         "“Do” has no owner and no measure.",
     ]
@@ -181,7 +181,7 @@ def test_it_is_not_submitted_while_something_is_missing(cast):
     postmortem = started(cast)
     with pytest.raises(ValidationError) as caught:
         submit(author=Author(user=cast.olu), postmortem=postmortem, at=NOW)
-    assert "Summary is empty." in caught.value.messages and "There is no action item." in caught.value.messages
+    assert "“Summary” is empty." in caught.value.messages and "There is no action item." in caught.value.messages
     postmortem.refresh_from_db()
     assert postmortem.state == "draft"
 
@@ -261,7 +261,7 @@ def test_the_way_from_the_incident_to_the_draft(client, cast):
         "postmortem-detail", args=[Postmortem.objects.get().pk]
     )
     page = client.get(reverse("postmortem-detail", args=[Postmortem.objects.get().pk])).content.decode()
-    assert page.count("<h1") == 1 and "Summary is empty." in page and "disabled" in page
+    assert page.count("<h1") == 1 and "“Summary” is empty." in page and "disabled" in page
 
 
 def test_two_who_write_at_once_lose_nothing(client, cast):
@@ -523,7 +523,7 @@ def test_a_reminder_is_told_once_a_day_to_the_teams_channel(cast):
     item(cast, started(cast))
     days = [date(2026, 3, 28), date(2026, 3, 30), date(2026, 3, 30), date(2026, 4, 2), date(2026, 4, 3)]
     assert [remind(today=day, at=NOW) for day in days] == [0, 1, 0, 1, 0]
-    titles = list(Delivery.objects.order_by("id").values_list("title", flat=True))
+    titles = list(Delivery.objects.filter(kind="reminder").order_by("id").values_list("title", flat=True))
     assert titles == ["Due in 2 days: Set a failover order", "Overdue by 1 day: Set a failover order"]
 
 

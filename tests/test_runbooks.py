@@ -25,6 +25,7 @@ from incidents.rules.markdown import (
     plain_of,
     steps_of,
     unknown_figures,
+    unmarked,
 )
 from incidents.rules.runbooks import TEMPLATE, difference
 from usage.metrics import CATALOGUE, DIMENSION_NAMES
@@ -128,6 +129,13 @@ def test_links_of_the_desk_open_with_the_window_and_slice():
 
 def test_headings_of_a_text_stay_below_those_of_the_page():
     assert html_of("# Big") == "<h3>Big</h3>\n" and plain_of("# Big *words* & more") == "Big words & more"
+
+
+def test_words_cut_out_of_a_text_are_read_without_its_marks():
+    piece = (
+        "rate} - [ ] Look at [the **events**](desk:/events/?{window}) {figure:error_rate by model} `now` [a](desk:/b"
+    )
+    assert unmarked(piece) == "Look at the events now a"
 
 
 def test_a_figure_that_no_metric_has_is_found():

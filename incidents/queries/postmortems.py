@@ -13,6 +13,7 @@ from accounts.models import User
 from incidents.models import ActionItem, FailureMode, Incident, Postmortem
 from incidents.queries.incidents import visible_incidents
 from incidents.queries.runbooks import query_words
+from incidents.rules.markdown import unmarked
 from incidents.rules.postmortems import SECTIONS
 from incidents.rules.similar import LEAST, likeness, overlap
 
@@ -72,7 +73,7 @@ def search(postmortems: QuerySet[Postmortem], text: str) -> dict[int, tuple[floa
     ids = list(postmortems.values_list("pk", flat=True))
     with connection.cursor() as cursor:
         cursor.execute(_FIND, {"query": words, "modes": json.dumps(MODES), "ids": ids})
-        return {pk: (rank, snippet) for pk, rank, snippet in cursor.fetchall()}
+        return {pk: (rank, unmarked(snippet)) for pk, rank, snippet in cursor.fetchall()}
 
 
 def document_of(postmortem: Postmortem) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from accounts.access import visible_teams
 from accounts.models import User
 from incidents.models import AlertRule, FailureMode, Runbook, RunbookVersion, SectionKind
+from incidents.rules.markdown import unmarked
 
 LONGEST_SEARCH = 200
 # Every word is also found by its beginning. The snippet comes from the section that says it best.
@@ -65,7 +66,7 @@ def search(books: QuerySet[Runbook], words: str) -> dict[int, Found]:
     values = {"query": query, "modes": json.dumps(dict(FailureMode.choices))}
     with connection.cursor() as cursor:
         cursor.execute(_FIND, values | {"ids": list(books.values_list("pk", flat=True))})
-        return {pk: Found(rank, kind, snippet) for pk, kind, rank, snippet in cursor.fetchall()}
+        return {pk: Found(rank, kind, unmarked(snippet)) for pk, kind, rank, snippet in cursor.fetchall()}
 
 
 def query_words(text: str) -> str:

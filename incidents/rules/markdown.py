@@ -42,6 +42,7 @@ PLACEHOLDERS = ("window", "scope", "incident")
 _STEP = re.compile(r"\[[ xX]\]\s+")
 _FIGURE = re.compile(r"\s*\{figure:\s*([a-z0-9_]+)(?:\s+by\s+([a-z_]+))?\s*\}")
 _DESK = re.compile(r"desk:(/(?!/)[^\s]*)")
+_MARKS = re.compile(r"\{figure:[^}]*\}?|\]\([^)\s]*\)?|- \[[ xX]\]|^\S*\}|[*_`#\[\]]")
 _PLACEHOLDER = re.compile(r"(?:\{|%7B)([a-z]+)(?:\}|%7D)", re.IGNORECASE)
 
 
@@ -114,6 +115,11 @@ def html_of(text: str) -> str:
 def plain_of(text: str) -> str:
     """A text without its markup, on one line."""
     return _plain(_markdown().parse(text))
+
+
+def unmarked(piece: str) -> str:
+    """Words cut out of a Markdown text, perhaps in the middle of its markup, without the marks that would puzzle."""
+    return " ".join(_MARKS.sub(" ", piece).split())
 
 
 def steps_of(parts: tuple[Part, ...]) -> list[Part]:

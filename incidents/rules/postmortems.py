@@ -29,7 +29,7 @@ def missing(sections: Mapping[str, str], whys: list[dict[str, Any]], items: list
 
     `items`: action items that were not dropped, as mappings with text, owner, due and measure.
     """
-    found = [f"{title} is empty." for name, title, _ in SECTIONS if not sections[name].strip()]
+    found = [f"“{title}” is empty." for name, title, _ in SECTIONS if not sections[name].strip()]
     if depth(whys) < 2:
         found.append("The whys stop at the first: ask at least once more, under it.")
     if not items:
