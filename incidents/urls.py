@@ -4,11 +4,11 @@ from django.urls import include, path
 
 from incidents.api.alertmanager import AlertmanagerView
 from incidents.api.controls import ControlsView
-from incidents.views import alerts, channels, controls, drills, oncall
+from incidents.views import channels, controls, drills, oncall
 
 urlpatterns = [
     # Pages
-    path("alerts/", alerts.alert_list, name="alert-list"),
+    path("", include("incidents.alert_urls")),
     path("alerts/channels/", channels.channel_list, name="channel-list"),
     path("alerts/channels/add/", channels.channel_add, name="channel-add"),
     path("alerts/channels/<int:pk>/", channels.channel_edit, name="channel-edit"),

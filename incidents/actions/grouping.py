@@ -115,7 +115,7 @@ def _send(group: AlertGroup, kind: str, severity: str, route: str, title: str, a
         route=route,
         title=title,
         body="\n".join(_line(one) for one in alerts),
-        url=(alerts[0].url if alerts else "") or reverse("alert-list"),
+        url=reverse("alert-detail", args=[alerts[0].pk]) if alerts else reverse("alert-list"),
         key=f"group:{group.pk}:{kind}:{route}:{severity}",
         at=at,
         incident=group.incident,
@@ -209,7 +209,7 @@ def _write_down(group: AlertGroup, alerts: Iterable[Alert]) -> None:
         )
     )
     for one in alerts:
-        url = one.url or reverse("alert-list")
+        url = reverse("alert-detail", args=[one.pk])
         moments = [
             ("began", f"Alert: {one.title}", one.started_at),
             ("ended", f"Resolved: {one.title}", one.resolved_at),

@@ -23,7 +23,7 @@ def figure(value: Decimal | None, unit: str) -> str:
     if unit == "USD":
         return money(value)
     if unit == "ratio":
-        return percent(value)
+        return percent(value).replace(".0 %", " %")
     return counted(int(value), "tokens") if unit == "tokens" else exact(significant(value, 4))
 
 
