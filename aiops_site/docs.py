@@ -26,6 +26,7 @@ GUIDES = (
     "client",
     "forecast",
     "reports",
+    "alerts",
     "incidents",
     "notifications",
     "oncall",

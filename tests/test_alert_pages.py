@@ -28,7 +28,7 @@ def posted(**fields) -> dict:
     values = {"name": "Slow", "kind": "threshold", "metric": "latency_p95", "comparison": "above", "threshold": "5000"}
     values |= {"window_minutes": "10", "for_minutes": "1", "clear_minutes": "5", "min_events": "20"}
     values |= {"baseline_weeks": "4", "severity": "critical", "route": "page", "first_mitigation": "Switch the model"}
-    return values | {"runbook_section": section.pk, "breakdown": ["environment"], "no_data": "ok"} | fields
+    return values | {"runbook_section": section.pk, "breakdown": "environment", "no_data": "ok"} | fields
 
 
 # --- Alerts -----------------------------------------------------------------------------------------------------

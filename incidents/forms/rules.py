@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.access import can, teams_where
 from accounts.models import Membership, User
 from incidents.models import Alert, AlertRule, RunbookSection
-from usage.metrics import CATALOGUE, DIMENSION_NAMES
+from usage.metrics import CATALOGUE
 
 NEW_KINDS = [
     ("threshold", "Threshold"),
@@ -18,7 +18,6 @@ NEW_KINDS = [
     ("no_data", "No data"),
 ]
 METRICS = sorted(((name, f"{one.label} ({one.unit})") for name, one in CATALOGUE.items()), key=lambda pair: pair[1])
-DIMENSIONS = [(name, name.replace("_", " ")) for name in DIMENSION_NAMES if name != "team"]
 NO_DATA = [("ok", "is well"), ("hold", "changes nothing"), ("fire", "fires")]
 DECLARES = [("", "None"), ("1", "SEV1"), ("2", "SEV2"), ("3", "SEV3"), ("4", "SEV4")]
 FIGURE: dict[str, Any] = {"max_digits": 24, "decimal_places": 9}
@@ -42,11 +41,11 @@ class RuleForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "placeholder": "provider = openai, azure"}),
         help_text="Only these: a line for each dimension",
     )
-    breakdown = forms.MultipleChoiceField(
-        choices=DIMENSIONS,
+    breakdown = forms.CharField(
         required=False,
-        widget=forms.SelectMultiple(attrs={"size": 5}),
-        help_text="One alert for each combination of values",
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "environment, provider"}),
+        help_text="Dimensions, with commas: one alert for each combination of their values",
     )
     window_minutes = forms.IntegerField(min_value=1, max_value=10_080, initial=5, label="Window", help_text="Minutes")
     comparison = forms.ChoiceField(choices=AlertRule.Comparison.choices, label="Fires when it is")
@@ -111,6 +110,7 @@ class RuleForm(forms.Form):
         self.fields["parent"] = forms.ModelChoiceField(
             parents.exclude(pk=rule.pk or 0) if rule else parents,
             required=False,
+            empty_label="None",
             help_text="While it fires, this one is muted",
         )
         if rule and rule.pk and rule.kind not in dict(NEW_KINDS):
@@ -120,6 +120,9 @@ class RuleForm(forms.Form):
         """A kind that is not made here stays what it is, with the metric it has."""
         self.fields["kind"] = forms.ChoiceField(choices=[(rule.kind, rule.get_kind_display())])
         self.fields["metric"] = forms.ChoiceField(choices=[(rule.metric, rule.metric or "–")], required=False)
+
+    def clean_breakdown(self) -> list[str]:
+        return list(dict.fromkeys(filter(None, (name.strip() for name in self.cleaned_data["breakdown"].split(",")))))
 
     def clean_filters(self) -> dict[str, list[str]]:
         return lines_to_values(self.cleaned_data["filters"])
@@ -190,6 +193,7 @@ def as_initial(rule: AlertRule) -> dict[str, Any]:
         | {name: None if value is None else f"{value.normalize():f}" for name, value in figures.items()}
         | {name: rule.options.get(name) for name in OPTIONS}
         | {
+            "breakdown": ", ".join(rule.breakdown),
             "filters": "\n".join(f"{name} = {', '.join(values)}" for name, values in rule.filters.items()),
             "window_minutes": rule.window_seconds // 60,
             "for_minutes": Decimal(rule.for_seconds) / 60,

@@ -109,8 +109,7 @@ def _points(
 ) -> list[tuple[datetime, Decimal | None]]:
     step, length = ("minute", 60) if rule.window_seconds < 300 else ("5min", 300)
     first = start.replace(minute=0, second=0, microsecond=0)
-    last = end.replace(second=0, microsecond=0)
-    last -= timedelta(minutes=last.minute % (length // 60))
+    last = end + (-(end - first) % timedelta(seconds=length))  # with the step that runs
     grid = Grid(step, first, last, max(1, rule.window_seconds // length))
     group = (alert.team.slug if alert.team else "", *(alert.labels.get(name, "") for name in rule.breakdown))
     try:

@@ -85,6 +85,9 @@ def rule_edit(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         require(user, "rule.edit", rule.team)
     form = RuleForm(request.POST or None, user=user, rule=rule, initial=as_initial(rule))
+    if not can(user, "rule.edit", rule.team):
+        for field in form.fields.values():
+            field.disabled = True
     return _edit(request, rule, form)
 
 
