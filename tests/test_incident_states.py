@@ -91,6 +91,9 @@ def test_who_resolves_second_is_told_who_was_first(client, cast):
     assert "Olu" in page
     assert "Monitoring → Resolved" in page
     assert 'value="Errors are gone"' in page
+    again = {"to": "resolved", "note": "Errors are gone", "version": late.context["incident"].version}
+    client.post(url_of(incident, "move"), again)
+    assert texts(incident)[-1] == "Errors are gone"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -161,6 +161,8 @@ def move_incident(
     with locked(incident, version) as current:
         before = current.get_state_display()
         if to == current.state:
+            if note:  # somebody was faster; the reason is kept all the same
+                record(current, TimelineEntry.Kind.NOTE, note, at=at, author=author.user)
             return current
         if to not in states.next_states(current.state):
             raise ValueError(f"{before} incidents cannot become {to}.")
