@@ -17,6 +17,7 @@ from incidents.queries.changed import changed_of
 from incidents.queries.evidence import chart_of
 from incidents.queries.impact import impact_of
 from incidents.queries.incidents import get_incident, visible_incidents
+from incidents.queries.oncall import on_call
 from incidents.queries.people import linked_to, owners_of, roles_of, workers_of
 from incidents.queries.timeline import as_json, as_markdown, page_of
 from incidents.rules.next_step import Situation, next_step
@@ -105,6 +106,7 @@ def detail(request: HttpRequest, incident: Incident, *, draft: str = "", refused
         "before": request.GET.get("before", ""),
         "owners": owners_of(incident),
         "workers": workers_of(incident),
+        "on_call": on_call(incident.team, now),
         "linked": linked_to(incident, user),
         "merged": visible_incidents(user).filter(merged_into=incident),
         "into": visible_incidents(user).filter(merged=incident).first(),
