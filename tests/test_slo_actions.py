@@ -29,6 +29,7 @@ def test_an_objective_comes_with_its_four_rules(cast):
     assert rates(slo) == {1: Decimal("14.4"), 6: 6, 24: 3, 72: 1}
     rule = slo.rules.get(window_seconds=3600)
     assert (rule.route, rule.team, rule.owner) == ("page", cast.support, cast.mia)
+    assert (rule.min_events, rule.clear_seconds) == (100, 900)
     assert rule.options == {"long_seconds": 3600, "short_seconds": 300, "budget_share": "0.02"}
     assert rule.runbook_section.key == "provider-outage#containment"
     assert rule.name == "Answered: 2 % of the error budget in 1 h"

@@ -124,6 +124,13 @@ def test_a_burn_that_lasts_begins_once_and_a_second_one_again():
     assert firings(hours, Decimal("0.999"), PAIRS[1], Decimal(6), 100) == [1, 5]
 
 
+def test_a_ticket_about_the_rate_is_one_until_it_was_well_for_a_quarter_of_the_long_window():
+    calm, bad = Tally(1000, 0, 1000), Tally(900, 100, 1000)
+    # The short window of two hours is well from the second calm hour on.
+    assert firings([bad, *[calm] * 6, bad], Decimal("0.99"), PAIRS[2], Decimal(1), 100) == [0]
+    assert firings([bad, *[calm] * 7, bad], Decimal("0.99"), PAIRS[2], Decimal(1), 100) == [0, 8]
+
+
 def test_how_long_the_rest_lasts():
     assert lasts(Decimal("0.5"), Decimal(3), 30 * DAY) == 5 * DAY
     assert lasts(Decimal("0.5"), Decimal(1), 30 * DAY) is None

@@ -142,6 +142,7 @@ def _new_rule(slo: Slo, pair: Pair) -> AlertRule:
         slo=slo,
         window_seconds=int(pair.long.total_seconds()),
         threshold=pair.rate(slo.window),
+        clear_seconds=int(pair.clear.total_seconds()),
         min_events=slo.min_events,
         options={
             "long_seconds": int(pair.long.total_seconds()),

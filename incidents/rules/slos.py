@@ -82,6 +82,11 @@ class Pair:
     short: timedelta
     budget_share: Decimal
 
+    @property
+    def clear(self) -> timedelta:
+        """How long both must be well until it is over, or it would come and go while it burns at about the rate."""
+        return self.long / 4
+
     def rate(self, window: timedelta) -> Decimal:
         """The burn rate that uses `budget_share` of the budget of `window` in the long one: 14.4 = 2 % × 30 d / 1 h."""
         return self.budget_share * Decimal(window // HOUR) / Decimal(self.long // HOUR)
@@ -115,16 +120,18 @@ def is_burning(long: Burn, short: Burn, rate: Decimal, min_events: int) -> bool:
 def firings(hours: Sequence[Tally], target: Decimal, pair: Pair, rate: Decimal, min_events: int) -> list[int]:
     """Places of the hours in which a pair would have begun to fire, from figures by the hour.
 
-    A short window below an hour is taken as the hour itself, so a burn that ended within its hour counts too.
+    A short window below an hour is taken as the hour itself, so a burn that ended within its hour counts too. As the
+    rules do, it goes on until it was well for `pair.clear`.
     """
-    long, short = pair.long // HOUR, max(pair.short // HOUR, 1)
-    began, was = [], False
+    long, short, clear = (max(length // HOUR, 1) for length in (pair.long, pair.short, pair.clear))
+    began: list[int] = []
+    well = clear
     for place in range(len(hours)):
         last = [added(hours[max(place + 1 - width, 0) : place + 1]).burn(target) for width in (long, short)]
         fires = is_burning(last[0], last[1], rate, min_events)
-        if fires and not was:
+        if fires and well >= clear:
             began.append(place)
-        was = fires
+        well = 0 if fires else well + 1
     return began
 
 
