@@ -57,7 +57,7 @@ OF_INCIDENT = {1: ("page", "critical"), 2: ("page", "critical"), 3: ("ticket", "
 
 
 def tell_of_incident(incident: Incident, at: datetime) -> int:
-    """Tell that a person declared it, in the caller's transaction; how many deliveries that makes. None of the demo's."""
+    """Tell that a person declared it, in the transaction of the caller; how many deliveries. Not of the demo's."""
     if incident.source_kind == "demo":
         return 0
     route, severity = OF_INCIDENT[incident.severity]
