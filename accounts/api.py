@@ -168,6 +168,14 @@ def _first_detail(detail, path: str = "") -> tuple[str | None, str]:
     return path or None, str(detail)
 
 
+def only_parameters(request: Request, *names: str) -> None:
+    """Raises ApiProblem where the query string has a parameter of another name: what is misspelt must not widen."""
+    for name in request.query_params:
+        if name not in names:
+            known = f"Known: {', '.join(names)}." if names else "This address takes none."
+            raise ApiProblem(400, "invalid", f"There is no parameter {name[:40]!r}.", field=name[:40], fix=known)
+
+
 def key_of(request: Request) -> ApiKey:
     """The key of a request that `ApiKeyAuthentication` let in."""
     return cast(ApiKey, request.auth)

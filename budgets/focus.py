@@ -31,6 +31,8 @@ def focus_window(month: str, start: str, end: str, now: datetime) -> tuple[datet
 
     Raises ValueError that says what to write instead.
     """
+    if month and (start or end):
+        raise ValueError("month is one window, start and end are another: send one of them.")
     if start or end:
         return days_of(start, end)
     return month_of(month, now)

@@ -150,7 +150,7 @@ def test_a_read_key_gets_its_team_and_other_scopes_do_not(client, cast, traffic)
 
 @pytest.mark.parametrize(
     ("given", "field"),
-    [({"month": "2026-13"}, "month"), ({"start": "2026-01-01"}, "start"), ({"typo": "1"}, "typo")],
+    [({"month": "2026-13"}, "month"), ({"start": "2026-01-01"}, "end"), ({"typo": "1"}, "typo")],
     ids=["month", "half a window", "typo"],
 )
 def test_a_bad_window_names_the_field_and_the_fix(client, cast, given, field):

@@ -267,3 +267,23 @@ def test_another_method_is_refused_for_a_known_key_too(client, support_key):
     reserve(client, support_key)
     answered = client.get("/api/v1/guard/reserve", headers=bearer(support_key))
     assert (answered.status_code, answered.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_parts_larger_than_their_whole_are_refused_as_in_events(client, budget, support_key):
+    held = reserve(client, support_key)["reservation_id"]
+    used = {"input_tokens": 10, "cached_input_tokens": 8, "cache_write_tokens": 3, "output_tokens": 5}
+    told = ask(client, support_key, "settle", 400, reservation_id=held, **used)["error"]
+    assert (told["code"], told["field"]) == ("more_than_whole", "cached_input_tokens")
+    told = ask(client, support_key, "settle", 400, reservation_id=held, output_tokens=5, reasoning_tokens=6)["error"]
+    assert told["field"] == "reasoning_tokens"
+    assert ledger(budget) == (0, CALL_USD)
+
+
+def test_an_empty_body_is_called_empty(client, budget, support_key):
+    answered = client.post("/api/v1/guard/reserve", b" ", content_type="application/json", headers=bearer(support_key))
+    assert (answered.status_code, answered.json()["error"]["message"]) == (400, "The body is empty.")
+
+
+def test_a_text_that_cannot_be_stored_is_named(client, budget, support_key):
+    told = ask(client, support_key, "check", 400, **CALL | {"tenant": "a\0b"})["error"]
+    assert (told["code"], told["field"]) == ("unstorable", "tenant")

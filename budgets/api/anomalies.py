@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem, key_of
+from accounts.api import ApiProblem, key_of, only_parameters
 from budgets.models import Anomaly
 from budgets.models.anomalies import WATCHED
 from budgets.queries.anomalies import in_state
@@ -72,6 +72,7 @@ class AnomaliesView(APIView):
         tags=["anomalies"],
     )
     def get(self, request: Request) -> Response:
+        only_parameters(request, "state", "since")
         state, since = request.query_params.get("state", "all"), request.query_params.get("since")
         if state not in STATES:
             raise ApiProblem(400, "invalid", f"There is no state {state[:40]!r}.", field="state", fix=", ".join(STATES))

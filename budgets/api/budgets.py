@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import key_of
+from accounts.api import key_of, only_parameters
 from budgets.facts import facts_of
 from budgets.models import Budget
 from budgets.queries.standing import Standing, standings
@@ -59,6 +59,7 @@ class BudgetsView(APIView):
         tags=["budgets"],
     )
     def get(self, request: Request) -> Response:
+        only_parameters(request)
         mine = Budget.objects.filter(team=key_of(request).team, is_active=True)
         found = mine.select_related("team", "owner").prefetch_related("thresholds")
         return Response([shown(one) for one in standings(found, timezone.now())])

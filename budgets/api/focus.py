@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.api import key_of
+from accounts.api import key_of, only_parameters
 from budgets.focus import focus_lines, focus_name, focus_window
 from usage.api.metrics import ERRORS, bad, parameter
 
@@ -35,14 +35,12 @@ class FocusView(APIView):
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         get, now = request.query_params, timezone.now()
-        for name in get:
-            if name not in PARAMETERS:
-                raise bad(name, f"There is no parameter {name!r}.", f"Known: {', '.join(PARAMETERS)}.")
+        only_parameters(request, *PARAMETERS)
         try:
             start, end = focus_window(get.get("month", ""), get.get("start", ""), get.get("end", ""), now)
         except ValueError as refused:
-            name = "start" if get.get("start") or get.get("end") else "month"
-            raise bad(name, str(refused), "Send month=2026-01, or start and end as days.") from refused
+            said = next((name for name in PARAMETERS if str(refused).startswith(f"{name} ")), "month")
+            raise bad(said, str(refused), "Send month=2026-01, or start and end as days.") from refused
         lines = focus_lines([key_of(request).team], start, end, now)
         response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{focus_name(start, end)}"'

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import ApiProblem, key_of
+from accounts.api import ApiProblem, key_of, only_parameters
 from budgets.models import Budget, Forecast
 from budgets.rules.outlook import Band, Method, OutlookDay
 
@@ -124,9 +124,7 @@ def _order(named: tuple[Forecast, str]) -> tuple[bool, str]:
 
 
 def _wanted(request: Request) -> int | None:
-    for name in request.query_params:
-        if name != "budget":
-            raise ApiProblem(400, "invalid", f"There is no parameter {name!r}.", field=name, fix="Known: budget.")
+    only_parameters(request, "budget")
     text = request.query_params.get("budget")
     if text is None:
         return None

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import key_of
+from accounts.api import key_of, only_parameters
 from budgets.models import Report
 from budgets.rules.weeks import is_week
 from usage.api.metrics import ERRORS, bad, iso, parameter
@@ -34,9 +34,7 @@ class ReportsView(APIView):
         responses={200: ANSWER} | ERRORS,
     )
     def get(self, request: Request) -> Response:
-        for name in request.query_params:
-            if name != "week":
-                raise bad(name, f"There is no parameter {name!r}.", "Known: week.")
+        only_parameters(request, "week")
         found = Report.objects.filter(team=key_of(request).team)
         if week := request.query_params.get("week"):
             if not is_week(week):

@@ -107,6 +107,10 @@ _COUNTS = (
 )
 
 
+# Texts of a reservation that are kept.
+_STORED = ("provider", "model", "feature", "tenant", "environment", "user_hash", "cost_center", "tools")
+
+
 class Refused(Exception):
     """A request that cannot be understood; `field` names what to change."""
 
@@ -122,7 +126,7 @@ _batch = msgspec.json.Decoder(Batch)
 def decode(operation: str, body: bytes) -> Request:
     """The request of a body. Raises Refused."""
     try:
-        return checked(_decoders[operation].decode(body))
+        return checked(_decoders[operation].decode(_filled(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise _refused(exc) from exc
 
@@ -130,9 +134,15 @@ def decode(operation: str, body: bytes) -> Request:
 def decode_batch(body: bytes) -> list[dict[str, Any]]:
     """The raw requests of a batch. Raises Refused."""
     try:
-        return _batch.decode(body).requests
+        return _batch.decode(_filled(body)).requests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise _refused(exc) from exc
+
+
+def _filled(body: bytes) -> bytes:
+    if not body.strip():
+        raise Refused("malformed_json", "The body is empty.", "Send the request as a JSON object.")
+    return body
 
 
 def convert(raw: dict[str, Any]) -> tuple[str, Request]:
@@ -164,6 +174,8 @@ def checked(request: Request) -> Request:
         )
     if isinstance(request, Reserve):
         _check_reserve(request)
+    if isinstance(request, Settle):
+        _check_parts(request)
     return request
 
 
@@ -175,9 +187,27 @@ def _check_reserve(request: Reserve) -> None:
             "Send input_tokens (about a quarter of the prompt's characters will do) or cost_usd.",
             "input_tokens",
         )
-    texts = (request.provider, request.model, request.feature, request.tenant, request.environment, request.user_hash)
-    if any("\x00" in text for text in (*texts, request.cost_center, *request.tools)):
-        raise Refused("unstorable", "A text holds the character U+0000, which cannot be stored.", "Remove it.")
+    for name in _STORED:
+        if "\x00" in "".join(getattr(request, name)):
+            raise Refused(
+                "unstorable", f"{name} holds the character U+0000, which cannot be stored.", "Remove it.", name
+            )
+
+
+def _check_parts(request: Settle) -> None:
+    """Parts larger than their whole are refused, as in events: priced as sent they would cost more than was used."""
+    cached = (request.cached_input_tokens or 0) + (request.cache_write_tokens or 0)
+    for field, said, parts, whole, count in (
+        ("cached_input_tokens", "cached and cache-write tokens", cached, "input_tokens", request.input_tokens),
+        ("reasoning_tokens", "reasoning tokens", request.reasoning_tokens or 0, "output_tokens", request.output_tokens),
+    ):
+        if count is not None and parts > count:
+            raise Refused(
+                "more_than_whole",
+                f"{parts:,} {said} are more than {whole} ({count:,}), of which they are a part.",
+                f"Send {whole} with these included.",
+                field,
+            )
 
 
 def _refused(exc: Exception) -> Refused:
@@ -186,6 +216,6 @@ def _refused(exc: Exception) -> Refused:
     if isinstance(exc, UnicodeDecodeError):
         return Refused("invalid_utf8", "The body is not UTF-8.", "Encode it as UTF-8.")
     if not isinstance(exc, msgspec.ValidationError):
-        return Refused("malformed_json", text or "The body is empty.", "Check the body with a JSON validator.")
+        return Refused("malformed_json", f"{text}.", "Check the body with a JSON validator.")
     field = path.rstrip("`") or (message.split("`")[1] if "field `" in message else None)
     return Refused("invalid", f"{message}.", "Compare it with the API documentation.", field)

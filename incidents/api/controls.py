@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import key_of
+from accounts.api import key_of, only_parameters
 from incidents.controls import facts, in_force
 
 
@@ -33,6 +33,7 @@ class ControlsView(APIView):
         tags=["controls"],
     )
     def get(self, request: Request) -> Response:
+        only_parameters(request)
         found = in_force(timezone.now()).filter(Q(team=key_of(request).team) | Q(team=None))
         rows = [{"id": one.pk, "does": one.does, "since": one.created_at, "facts": facts(one)} for one in found]
         return Response(rows)
