@@ -11,8 +11,10 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from budgets.models import Commitment, Report, ReportDelivery, ReportRecipient
-from budgets.reports import make_due, make_weekly, send_waiting
+from accounts.actions import Author
+from budgets.actions import give_grant
+from budgets.models import Commitment, Forecast, GuardCount, Report, ReportDelivery, ReportRecipient
+from budgets.reports import mail_of, make_due, make_weekly, send_waiting
 from budgets.rules.weeks import WEEK, week_name, week_of
 from tests.cast import bearer, make_key, make_team
 from tests.running_desk import free_port
@@ -177,6 +179,39 @@ def test_a_report_is_made_by_hand_and_exported(client, cast, traffic):
     assert client.get(answer.url).status_code == 200
     text = client.get(reverse("report-csv", args=[report.pk])).content.decode()
     assert {row["section"] for row in csv.DictReader(text.splitlines())} >= {"spend", "changes", "guardrails"}
+
+
+def test_the_csv_of_a_report_names_what_each_figure_is_of_and_keeps_numbers_below_zero(client, cast, traffic):
+    report = make_weekly(None, LAST, NOW)
+    row = {"name": "Search & Answers", "cost": "1.5", "change": "-0.25", "before": "1.75"}
+    report.facts["changes"] = [{"more": 0, "dimension": "team", "rows": [row]}]
+    report.save()
+    client.force_login(cast.fatima)
+    rows = list(csv.reader(client.get(reverse("report-csv", args=[report.pk])).content.decode().splitlines()))
+    assert ["changes", "team/Search & Answers", "change", "-0.25"] in rows
+    sections = list(dict.fromkeys(section for section, *_ in rows[1:]))
+    assert sections[:2] == ["spend", "changes"] and sections.index("guardrails") < sections.index("unpriced")
+
+
+def test_what_the_guard_denied_is_said_in_words(client, cast):
+    GuardCount.objects.create(
+        minute=LAST, team_id=cast.support.pk, decision="deny", code="requests_per_minute", budget_id=0, slot=0, count=6
+    )
+    report = make_weekly(None, LAST, NOW)
+    client.force_login(cast.fatima)
+    page = client.get(reverse("report-detail", args=[report.pk])).content.decode()
+    assert "denied: requests per minute" in page
+    assert "denied: requests per minute" in mail_of(report, "cfo@desk.example").body
+
+
+def test_a_budget_with_a_grant_is_not_called_exceeded_below_what_it_may_use(cast):
+    used_for(30, cast.support)
+    budget = make_budget(cast, limit="0.01")
+    give_grant(author=Author(user=cast.fatima), budget=budget, amount=Decimal("0.001"), valid_from=NOW,
+               expires_at=NOW + timedelta(days=60), reason="A launch")  # fmt: skip
+    call_command("forecast", verbosity=0)
+    Forecast.objects.filter(budget=budget).update(expected=Decimal("0.0105"))
+    assert make_weekly(None, LAST, NOW).facts["over"] == []
 
 
 def test_recipients_and_commitments_are_edited_by_finance(client, cast):

@@ -36,6 +36,11 @@ REASONS = {
 }
 
 
+def reason_words(code: str) -> str:
+    """A reason code of the guard as people say it."""
+    return REASONS.get(code, code.replace("_", " "))
+
+
 @dataclass(frozen=True)
 class Refusals:
     """How often one budget (None: none of them) decided so for one reason, in all of the teams together."""
@@ -47,7 +52,7 @@ class Refusals:
 
     @property
     def reason(self) -> str:
-        return REASONS.get(self.code, self.code.replace("_", " "))
+        return reason_words(self.code)
 
 
 @dataclass(frozen=True)

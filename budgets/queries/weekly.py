@@ -157,7 +157,7 @@ def _forecast(team: Team | None, now: datetime) -> dict[str, Any] | None:
 def _over(about: About, now: datetime) -> list[dict[str, Any]]:
     """Budgets that are expected to be exceeded in their present period, furthest first."""
     mine = Q(budget__team=about.team) if about.team else Q(budget__isnull=False)
-    found = Forecast.objects.filter(mine, budget__is_active=True, period_end__gt=now, expected__gt=F("budget__limit"))
+    found = Forecast.objects.filter(mine, budget__is_active=True, period_end__gt=now, expected__gt=F("limit"))
     return [
         {
             "name": one.name,
@@ -166,9 +166,7 @@ def _over(about: About, now: datetime) -> list[dict[str, Any]]:
             "limit": _text(one.limit),
             "used_up": one.exhausted_on.isoformat() if one.exhausted_on else None,
         }
-        for one in found.select_related("budget__team")
-        .defer("days")
-        .order_by(-F("expected") / F("budget__limit"))[:TOP]
+        for one in found.select_related("budget__team").defer("days").order_by(-F("expected") / F("limit"))[:TOP]
     ]
 
 

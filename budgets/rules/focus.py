@@ -6,6 +6,7 @@ whose tokens stand in columns of their own (x_).
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -50,6 +51,7 @@ OWN_COLUMNS = (
 COLUMNS = (*FOCUS_COLUMNS, *OWN_COLUMNS)
 TAGS = ("environment", "feature", "cost_center")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -143,5 +145,5 @@ def _moment(at: datetime) -> str:
 
 
 def safe(text: str) -> str:
-    """Text that no spreadsheet runs: a quote before what would be a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """Text that no spreadsheet runs: a quote before what would be a formula. A number below 0 is none."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not _NUMBER.fullmatch(text) else text

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from aiops_site import formats
+from budgets.queries.guard import reason_words
 from budgets.queries.standing import Standing
 from budgets.views.shown import amount
 
@@ -18,6 +19,11 @@ def in_unit(value: Any, unit_label: str) -> SafeString:
     """An amount with its unit, every digit on hover."""
     exact = formats.money_exact(value) if unit_label == "USD" else f"{formats.exact(value)} {unit_label}"
     return format_html('<span data-exact title="{}">{}</span>', exact, amount(value, unit_label))
+
+
+@register.filter
+def guard_reason(code: str) -> str:
+    return reason_words(code)
 
 
 @register.inclusion_tag("budgets/bar.html")

@@ -24,6 +24,20 @@ from budgets.rules.focus import safe
 from budgets.views.shown import report_tabs
 
 SHOWN = 60
+SECTIONS = (
+    "spend",
+    "changes",
+    "driver",
+    "guardrails",
+    "forecast",
+    "over",
+    "unpriced",
+    "untagged",
+    "backlog",
+    "commitments",
+)
+# What names an entry of a list of facts: the first of these that it has.
+NAMING = ("dimension", "name", "model", "title", "text", "what", "state", "code")
 
 
 def of_visible(found: QuerySet, user) -> QuerySet:
@@ -92,15 +106,20 @@ def report_csv(request: HttpRequest, pk: int) -> HttpResponse:
     out = StringIO()
     writer = csv.writer(out)
     writer.writerow(["section", "name", "figure", "value"])
-    for section, facts in report.facts.items():
-        writer.writerows([safe(text) for text in row] for row in _rows(section, facts))
+    for section in sorted(report.facts, key=_place_of):
+        writer.writerows([safe(text) for text in row] for row in _rows(section, report.facts[section]))
     response = HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="report_{report.week}_{report.pk}.csv"'
     return response
 
 
+def _place_of(section: str) -> int:
+    """Sections in the order of the page: the database keeps the keys of JSON by their length."""
+    return SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
+
+
 def _rows(section: str, facts: Any, name: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Nested facts as lines; a list's entries are named by their first text."""
+    """Nested facts as lines; a list's entries are named by what they are about."""
     if isinstance(facts, list):
         for place, entry in enumerate(facts, 1):
             yield from _rows(section, entry, f"{name}{'/' if name else ''}{_name_of(entry, place)}")
@@ -115,5 +134,6 @@ def _rows(section: str, facts: Any, name: str = "") -> Iterator[tuple[str, str, 
 
 
 def _name_of(entry: Any, place: int) -> str:
-    first = next(iter(entry.values()), None) if isinstance(entry, dict) else entry
-    return first if isinstance(first, str) and first else f"#{place}"
+    if not isinstance(entry, dict):
+        return str(entry)
+    return next((str(entry[key]) for key in NAMING if entry.get(key)), f"#{place}")
