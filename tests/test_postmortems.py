@@ -406,6 +406,8 @@ def test_markdown_and_pdf_hold_the_whole_document(client, cast):
         "*a _b* [c](javascript:x)",
         "- a\n  - b\n\n> c\n\n---\n\n1. d",
         "\\ ] [ # @ < ~",
+        "- " * 60 + "deep",
+        "> " * 60 + "deep",
     ],
     ids=str,
 )

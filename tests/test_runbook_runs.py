@@ -7,10 +7,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.actions import Author
-from accounts.models import AuditEntry
+from accounts.demo import create_demo_people
+from accounts.models import AuditEntry, Team
 from incidents.actions.incidents import declare_incident
 from incidents.actions.runbook_runs import start_run
 from incidents.actions.runbooks import create_runbook
+from incidents.demo_runbooks import follow_demo_runbook
 from incidents.models import Incident, Runbook, RunbookRun, SectionKind, StepTick
 from incidents.queries.runbooks import listed
 from tests.traffic import record
@@ -164,3 +166,13 @@ def test_what_the_caller_saw_is_read_of_all_requests_of_a_provider_slice(client,
     follow(client, cast, Runbook.objects.get(slug="provider-outage"), found)
     page = client.get(reverse("incident-runbook", args=[found.pk])).content.decode()
     assert "Error rate of all providers and models</span> <b>100 %</b>" in page
+
+
+def test_the_demos_outage_was_worked_by_its_runbook(cast):
+    create_demo_people()
+    found = incident(cast, source_kind="demo", source_key="demo:outage")
+    assert follow_demo_runbook() == 0, "an incident of a team that is no demo"
+    Team.objects.filter(pk=cast.support.pk).update(is_demo=True)
+    assert [follow_demo_runbook() for _ in "ab"] == [13, 0]
+    run = found.runbook_runs.get()
+    assert run.finished_at and run.ticks.first().done_by.email == "oncall@demo.example"

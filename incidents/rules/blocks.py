@@ -7,6 +7,7 @@ from markdown_it.token import Token
 
 Block = dict[str, Any]
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+DEEPEST = 10  # lists and quotes nested deeper are read as paragraphs: the typesetter has a limit
 _CONTAINERS = {"bullet_list": "list", "ordered_list": "numbered", "blockquote": "quote", "list_item": "item"}
 
 
@@ -18,12 +19,11 @@ def blocks_of(text: str) -> list[Block]:
     return _blocks(_markdown.parse(text))
 
 
-def _blocks(tokens: list[Token]) -> list[Block]:
-    found: list[Block] = []
-    for group in _groups(tokens):
-        if block := _block(group):
-            found.append(block)
-    return found
+def _blocks(tokens: list[Token], level: int = 0) -> list[Block]:
+    if level > DEEPEST:
+        return [{"kind": "text", "runs": _runs(token)} for token in tokens if token.type == "inline"]
+    found = (_block(group, level) for group in _groups(tokens))
+    return [block for block in found if block]
 
 
 def _groups(tokens: list[Token]) -> list[list[Token]]:
@@ -37,11 +37,11 @@ def _groups(tokens: list[Token]) -> list[list[Token]]:
     return groups
 
 
-def _block(group: list[Token]) -> Block | None:
+def _block(group: list[Token], level: int) -> Block | None:
     first = group[0]
     name = first.type.removesuffix("_open")
     if name in _CONTAINERS:
-        return {"kind": _CONTAINERS[name], "blocks": _blocks(group[1:-1])}
+        return {"kind": _CONTAINERS[name], "blocks": _blocks(group[1:-1], level + 1)}
     if name in ("paragraph", "heading"):
         return {"kind": "text" if name == "paragraph" else "heading", "runs": _runs(group[1])}
     if name in ("fence", "code_block"):

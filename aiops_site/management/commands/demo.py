@@ -14,6 +14,7 @@ from incidents.demo import create_demo_slos
 from incidents.demo_incidents import create_demo_incidents
 from incidents.demo_oncall import create_demo_oncall
 from incidents.demo_postmortems import create_demo_postmortems
+from incidents.demo_runbooks import follow_demo_runbook
 from incidents.demo_telling import create_demo_telling
 from usage.demo import load
 from usage.demo.stories import STORIES
@@ -55,6 +56,7 @@ class Command(BaseCommand):
         create_demo_oncall(timezone.now())
         create_demo_incidents(made.window_end)
         create_demo_telling()
+        follow_demo_runbook()
         create_demo_postmortems(timezone.now())
         self.stdout.write(
             f"Demo data: {made.added:,} events in {time.monotonic() - began:.1f} s; all of it is made up."
