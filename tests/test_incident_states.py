@@ -136,6 +136,14 @@ def test_an_edit_that_came_second_is_shown_beside_the_first_and_loses_nothing(cl
     assert client.post(url_of(incident, "edit"), edited(incident, title="Mine", version=again)).status_code == 302
 
 
+def test_saving_what_is_so_already_changes_nothing(client, cast):
+    incident = declared(cast)
+    client.force_login(cast.olu)
+    client.post(url_of(incident, "edit"), edited(incident))
+    incident.refresh_from_db()
+    assert (incident.version, len(texts(incident))) == (1, 1)
+
+
 def test_an_edit_says_on_the_timeline_what_changed(client, cast):
     incident = declared(cast)
     client.force_login(cast.olu)

@@ -140,7 +140,7 @@ def edit_incident(
 ) -> Incident:
     """Change what the incident says; what changed goes to its timeline. Raises Changed."""
     with locked(incident, version) as current:
-        facts["impact_started_at"] = min(facts["impact_started_at"], current.detected_at)
+        facts["impact_started_at"] = _begun(facts["impact_started_at"], current)
         after = {"team": team} | {name: facts[name] for name in EDITED if name in facts}
         if not states.changed({name: getattr(current, name) for name in after}, after):
             return current
@@ -152,6 +152,12 @@ def edit_incident(
         if worse:
             announce_severity(current, at)
     return current
+
+
+def _begun(given: datetime, incident: Incident) -> datetime:
+    """When the impact began, as given: forms know whole minutes, so the minute it has already is no change."""
+    known = incident.impact_started_at
+    return known if given == known.replace(second=0, microsecond=0) else min(given, incident.detected_at)
 
 
 def move_incident(
