@@ -18,6 +18,7 @@ from incidents.models import Alert, AlertRule, Incident
 from incidents.queries.backtest import TESTED, backtest
 from incidents.queries.storms import notifications
 from incidents.rules.alert_rules import LONGEST_GAP
+from incidents.triage import assess_incident
 from usage import partitions
 from usage.actions import record_events
 from usage.demo import load, stories
@@ -86,6 +87,13 @@ def lived_through(story: stories.Story, team: str, lead: timedelta, last: timede
     return one
 
 
+def triaged(incident: Incident, story: stories.Story) -> tuple[str, dict[str, list[str]]]:
+    """The failure mode that triage ranks first when the story has been going on for a while, and the blast radius."""
+    start, end = story.span(END)
+    found = assess_incident(incident, (incident.team_id,), min(end, start + timedelta(hours=4)))
+    return found.first.mode.value, found.radius.values
+
+
 def fired() -> set[str]:
     return set(Alert.objects.exclude(rule=None).values_list("rule__slug", flat=True))
 
@@ -97,6 +105,7 @@ def test_the_outage_of_a_provider_becomes_an_incident_about_that_provider():
     assert incident.failure_mode == "provider"
     assert incident.scope == {"environment": ["prod"], "provider": ["openai"]}
     assert incident.severity == 2
+    assert triaged(incident, stories.OUTAGE) == ("provider", {"provider": ["openai"]})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -105,6 +114,7 @@ def test_empty_retrieval_becomes_an_incident_of_retrieval():
     assert "empty-retrieval" in fired()
     incident = Incident.objects.get(team=team)
     assert (incident.failure_mode, incident.scope["feature"]) == ("retrieval", ["answer-box"])
+    assert triaged(incident, stories.RETRIEVAL) == ("retrieval", {"feature": ["answer-box", "site-search"]})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -113,6 +123,8 @@ def test_a_bloated_prompt_becomes_an_incident_whose_cause_is_left_to_triage():
     assert "token-spike" in fired()
     incident = Incident.objects.get(team=team)
     assert (incident.failure_mode, incident.scope["feature"]) == ("", ["answer-drafting"])
+    found = triaged(incident, stories.BLOAT)
+    assert found == ("prompt", {"feature": ["answer-drafting"], "prompt_version": ["v14"]})
 
 
 # --- A healthy fortnight ----------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ METRICS = (*READ, "valid_answers", "cited_answers")
 # Dimensions that name a model call or a tool: an incident's scope by them says what to look for, it hides nothing,
 # for a request's other stages name none.
 OF_CALLS = frozenset({"provider", "model", "region", "tool_name", "prompt_version", "release"})
+# By these a scope says where it was seen: signals are read there, the blast radius is sought beyond them too.
+OF_REQUESTS = frozenset({"feature", "service", "endpoint"})
 
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 WEEKS = 3
@@ -64,6 +66,11 @@ class Asked:
             metrics, window.start, window.end, step, group_by, self.filters | filters, team_ids=self.team_ids
         )
 
+    def wide(self, window: Window, names: tuple[str, ...]) -> MetricQuery:
+        """All counters by these dimensions, beyond the features of the scope too."""
+        filters = {name: values for name, values in self.filters.items() if name not in OF_REQUESTS}
+        return MetricQuery(METRICS, window.start, window.end, None, names, filters, team_ids=self.team_ids)
+
     @property
     def filters(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(values) for name, values in self.scope.items() if values and name not in OF_CALLS}
@@ -80,13 +87,15 @@ class Asked:
 def picture(asked: Asked) -> Picture:
     """Everything of one window. Raises QueryError where the roll-ups cannot answer."""
     names = asked.dimensions
-    now = _counted(query(asked.read(METRICS, asked.window, names), asked.at))
-    before = _counted(query(asked.read(METRICS, _before(asked.window), names), asked.at))
+    now = _counted(query(asked.wide(asked.window, names), asked.at))
+    before = _counted(query(asked.wide(_before(asked.window), names), asked.at))
     baseline, usual = _baseline(asked, names, before)
+    everything = Table.of(names, COUNTERS, now, usual)
     return Picture(
         asked.window,
         baseline,
-        Table.of(names, COUNTERS, now, usual),
+        everything.within({name: values for name, values in asked.filters.items() if name in OF_REQUESTS}),
+        everything,
         _tenants(asked, baseline),
         _slow(asked, baseline),
         _talks(asked, baseline),
@@ -94,6 +103,7 @@ def picture(asked: Asked) -> Picture:
         _failures(asked),
         _quota(asked),
         _impact(asked, baseline),
+        told_lately(asked),
     )
 
 
@@ -108,7 +118,7 @@ def _baseline(asked: Asked, names: tuple[str, ...], before: dict[Key, list[int]]
     found = [
         (window, counts)
         for window in _earlier(asked.window)
-        if _events(counts := _counted(query(asked.read(METRICS, window, names), asked.at))) >= ENOUGH
+        if _events(counts := _counted(query(asked.wide(window, names), asked.at))) >= ENOUGH
     ]
     if found:
         return Baseline("weeks", tuple(window for window, _ in found)), _added(counts for _, counts in found)
@@ -275,10 +285,20 @@ def changes_near(asked: Asked, at: datetime, step: timedelta) -> list[Change]:
     return [_change(marker) for marker in found]
 
 
+def told_lately(asked: Asked) -> frozenset[str]:
+    """The words of the changes recorded in the window and the hours before it."""
+    found = changes_between(asked.team_ids, asked.window.start - LOOK_BACK, asked.window.end)[:200]
+    return frozenset(word for marker in found for word in _words(marker))
+
+
+def _words(marker: ChangeMarker) -> list[str]:
+    return f"{marker.ref} {marker.title.replace(':', ' ')}".split()
+
+
 def _change(marker: ChangeMarker) -> Change:
     names = {"environment": marker.environment, "service": marker.service, "feature": marker.feature}
     names["team"] = marker.team.slug if marker.team else ""
-    words = frozenset(f"{marker.ref} {marker.title.replace(':', ' ')}".split())
+    words = frozenset(_words(marker))
     return Change(
         marker.pk, marker.at, marker.kind, marker.title, {k: v for k, v in names.items() if v}, words, marker.url
     )

@@ -92,8 +92,9 @@ def _assessed(asked: Asked) -> Assessment:
 def _radius(seen: Picture, name: str) -> Radius:
     signal = BY_NAME[name]
     table = next(one for one in seen.tables if one.knows(signal))
-    own = table is seen.table
-    return radius(signal, table, seen.tenants if own else None, seen.before if own else None)
+    if table is not seen.table:
+        return radius(signal, table)
+    return radius(signal, seen.wide, seen.tenants if seen.wide is seen.table else None, seen.before, seen.told)
 
 
 # --- Suspects -------------------------------------------------------------------------------------------------------
@@ -109,9 +110,9 @@ def _recent(asked: Asked, seen: Picture, where: Radius | None, at: datetime, ste
 
 def _inside(seen: Picture, where: Radius | None) -> dict[str, set[str]]:
     """Dimension → the values that carry the blast radius, for a marker to name."""
-    if where is None or not where.signal or not seen.table.knows(where.signal):
+    if where is None or not seen.wide.knows(where.signal):
         return {}
-    table, bad = seen.table, seen.table.column("now", where.signal.bad)
+    table, bad = seen.wide, seen.wide.column("now", where.signal.bad)
     known = [clause for clause in where.clauses if all(name in table.dimensions for name, _ in clause)]
     places = sorted({place for clause in known for place in table.matching(clause)}) or list(range(len(table.keys)))
     whole = int(bad[places].sum())

@@ -11,6 +11,7 @@ from incidents.rules.triage.signals import BY_NAME
 from incidents.triage.assessment import Assessment, assess
 from usage.measures import DRILL_ENVIRONMENT
 
+DETECTION = timedelta(minutes=10)
 LONGEST = timedelta(days=7)  # a week of a lasting incident tells its signature; its baseline is the weeks before
 # What is watched where the signal that leads is none that a window's counters have.
 INSTEAD = "requests_fail"
@@ -19,8 +20,11 @@ WITHIN = ("environment", "tenant", "feature")
 
 
 def assess_incident(incident: Incident, team_ids: tuple[int, ...], now: datetime) -> Assessment:
-    """The incident's slice from the beginning of its impact until that was over, or now. Raises QueryError."""
-    start = incident.impact_started_at
+    """The incident's slice from the beginning of its impact until that was over, or now. Raises QueryError.
+
+    An alert begins only after its window and "for": the impact is taken to have begun at least DETECTION before.
+    """
+    start = min(incident.impact_started_at, incident.detected_at - DETECTION)
     end = min(incident.mitigated_at or incident.resolved_at or now, start + LONGEST)
     return assess(team_ids=team_ids, scope=scope_of(incident), start=start, end=end, at=now)
 

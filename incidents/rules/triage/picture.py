@@ -62,11 +62,14 @@ class Impact:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything read of one window. before: the stretch before it, by the same dimensions."""
+    """Everything read of one window. table: the slice that is asked about; wide: the traffic round it too, for what is
+    hit beyond the slice; before: that of the stretch before the window.
+    """
 
     window: Window
     baseline: Baseline
     table: Table
+    wide: Table
     tenants: Table
     calls: Table  # slow model calls by provider and model
     talks: Table  # requests and conversations by feature
@@ -74,6 +77,7 @@ class Picture:
     failures: Failures
     quota: dict[str, Decimal]  # provider → use of its limit in the busiest minute; those with a limit only
     impact: Impact
+    told: frozenset[str] = frozenset()  # words of the changes recorded lately
 
     @property
     def tables(self) -> tuple[Table, ...]:

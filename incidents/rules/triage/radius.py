@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from incidents.rules.triage.signals import Reading, Signal, score
+from incidents.rules.triage.signals import Reading, Signal, likelihood_root, score
 from incidents.rules.triage.tables import Place, Table
 from usage.rules import explain
 from usage.rules.explain import Clause
 
 Where = tuple[tuple[str, str], ...]
+Served = dict[tuple[str, str], int]  # (owner, value) → events
 
 LEAST_BASE = 10  # of fewer calls it cannot be said that a value is not hit
 SPARED_SCORE = 2.0
@@ -20,7 +21,9 @@ OF_PROVIDERS = frozenset({"calls_fail", "limited", "slow"})
 FEWEST = 1  # calls that are not hit, beside those that plainly are
 PLAINLY, LIKE_INSIDE = 0.5, 0.5  # strength, and part of the rate inside, of a value that is hit just the same
 SHOWN = 6
-VERSIONS = ("prompt_version", "release", "model")
+# Dimension → whose version it is: one is new only where its owner had another before.
+VERSIONS = {"prompt_version": "feature", "release": "service", "model": "feature"}
+LEAST_OLD = 5  # events of an owner before, from which on it is known what it had
 NEW_NOW, NEW_BEFORE = 0.3, 0.05  # a new value serves so much of the slice now, and at most so much of it before
 
 
@@ -87,21 +90,46 @@ class Radius:
         return found
 
 
-def radius(signal: Signal, table: Table, tenants: Table | None = None, before: Table | None = None) -> Radius:
-    """The smallest set, by tenant only where that explains clearly more: of so many, some always stand out."""
+def radius(
+    signal: Signal,
+    table: Table,
+    tenants: Table | None = None,
+    before: Table | None = None,
+    told: frozenset[str] = frozenset(),
+) -> Radius:
+    """The smallest set, by tenant only where that explains clearly more: of so many, some always stand out.
+
+    told: words of the changes recorded lately; a version among them that earlier weeks did not have is new too.
+    """
     of, clauses = table, explain.smallest_set(table.cube(signal))
     if tenants and tenants.knows(signal):
         others = explain.smallest_set(tenants.cube(signal))
         if _contrast(tenants, signal, others) > _contrast(table, signal, clauses) + 2 * explain.NEAR:
             of, clauses = tenants, others
-    wheres = tuple(sorted({clause.where for clause in clauses})) or _parted(of, signal)
+    found = (_plainly(of, signal, clause.where) for clause in clauses)
+    wheres = tuple(sorted(set(found))) or _parted(of, signal)
     wheres = _by_provider(of, signal, _with_companions(of, signal, wheres))
     inside = sorted({place for where in wheres for place in of.matching(where)})
     outside = sorted(set(range(len(of.keys))) - set(inside)) if inside else []
     within = of.reading(signal, inside or None)
-    new = newcomers(table, before, wheres) if of is table and before else []
+    new = newcomers(table, before, wheres, told) if of is table and before else []
     tables = [one for one in (table, tenants) if one and one.knows(signal)]
     return Radius(signal, wheres, within, of.reading(signal, outside), _dimensions(signal, tables), new)
+
+
+def _plainly(table: Table, signal: Signal, where: Where) -> Where:
+    """The clause without its narrowing, unless what that leaves out is surely better: of few calls some always are."""
+    widest = (min(where, key=lambda pair: explain.PREFERENCE.index(pair[0])),)
+    inside = set(table.matching(where))
+    return where if _is_better(table, signal, set(table.matching(widest)) - inside, inside) else widest
+
+
+def _is_better(table: Table, signal: Signal, outside: set[int], inside: set[int]) -> bool:
+    """Whether a signal is surely less bad outside; amounts are taken at their word."""
+    if signal.kind == "amount":
+        return bool(outside)
+    left, held = (table.reading(signal, sorted(places)) for places in (outside, inside))
+    return bool(left.base) and likelihood_root(Reading(left.bad, left.base, held.bad, held.base)) <= -HIT_SCORE
 
 
 def _parted(table: Table, signal: Signal) -> tuple[Where, ...]:
@@ -126,7 +154,11 @@ def _by_provider(table: Table, signal: Signal, wheres: tuple[Where, ...]) -> tup
     inside = {place for where in wheres for place in table.matching(where) if has[place]}
     named = [value for value, places in table.by_dimension["provider"].items() if inside.intersection(places)]
     whole = {place for value in named for place in table.by_dimension["provider"][value] if has[place]}
-    return tuple(sorted((("provider", value),) for value in named)) if named and whole == inside else wheres
+    # Models may leave out a few calls by chance; anything else must be just the calls to these providers.
+    same = not _is_better(table, signal, whole - inside, inside) if names == {"model"} else whole == inside
+    if not same or not named or len(named) == len(table.by_dimension["provider"]):
+        return wheres
+    return tuple(sorted((("provider", value),) for value in named))
 
 
 def _summed(places: Sequence[Place]) -> tuple[float, int]:
@@ -173,16 +205,24 @@ def _dimension(signal: Signal, name: str, places: list[Place]) -> Dimension:
     return Dimension(name, hit[:SHOWN], sorted(spared, key=lambda place: -place.reading.base)[:SHOWN])
 
 
-def newcomers(table: Table, before: Table, wheres: Sequence[Where]) -> list[Newcomer]:
-    """Versions and models that carry much of the slice now and hardly any of it before the window."""
-    sides = []
-    for one, counter in ((table, "events"), (before, "events")):
-        places = {place for where in wheres for place in one.matching(_steady(where))} or range(len(one.keys))
-        column = one.column("now", counter)
-        sides.append(
-            {name: _by_value(one, column, name, sorted(places)) for name in VERSIONS if name in one.dimensions}
-        )
-    return [one for name in sides[0] for one in _new(name, sides[0][name], sides[1][name])]
+def newcomers(table: Table, before: Table, wheres: Sequence[Where], told: frozenset[str]) -> list[Newcomer]:
+    """Versions and models that carry much of the slice now and hardly any of it before the window, or in earlier
+    weeks where a change recorded lately names them.
+    """
+    now = _serving(table, wheres, "now")
+    fresh = _fresh(now, _serving(before, wheres, "now"))
+    return fresh or [one for one in _fresh(now, _serving(table, wheres, "usual")) if one.value in told]
+
+
+def _serving(table: Table, wheres: Sequence[Where], side: str) -> dict[str, Served]:
+    """Dimension → (owner, value) → events of the slice."""
+    places = {place for where in wheres for place in table.matching(_steady(where))} or range(len(table.keys))
+    column = table.column(side, "events")
+    return {name: _by_value(table, column, name, sorted(places)) for name in VERSIONS if name in table.dimensions}
+
+
+def _fresh(now: dict[str, Served], old: dict[str, Served]) -> list[Newcomer]:
+    return [one for name in now for one in _new(name, now[name], old[name])]
 
 
 def _steady(where: Where) -> Where:
@@ -190,22 +230,24 @@ def _steady(where: Where) -> Where:
     return tuple(pair for pair in where if pair[0] not in VERSIONS) or where
 
 
-def _by_value(table: Table, column: np.ndarray, name: str, places: Sequence[int]) -> dict[str, int]:
-    number = table.dimensions.index(name)
-    found: dict[str, int] = {}
+def _by_value(table: Table, column: np.ndarray, name: str, places: Sequence[int]) -> Served:
+    number, owner = table.dimensions.index(name), VERSIONS[name]
+    owner_number = table.dimensions.index(owner) if owner in table.dimensions else None
+    found: Served = {}
     for place in places:
-        if value := table.keys[place][number]:
-            found[value] = found.get(value, 0) + int(column[place])
+        key = table.keys[place]
+        if value := key[number]:
+            pair = ("" if owner_number is None else key[owner_number], value)
+            found[pair] = found.get(pair, 0) + int(column[place])
     return found
 
 
-def _new(name: str, now: dict[str, int], before: dict[str, int]) -> list[Newcomer]:
-    whole, old = sum(now.values()), sum(before.values())
-    if not whole or not old:
-        return []
-    usual = max(before, key=lambda value: (before[value], value))
-    return [
-        Newcomer(name, value, usual)
-        for value, count in sorted(now.items())
-        if count >= NEW_NOW * whole and before.get(value, 0) <= NEW_BEFORE * old
-    ]
+def _new(name: str, now: Served, before: Served) -> list[Newcomer]:
+    """What serves much of the slice now, of an owner that had something else before."""
+    whole, found = sum(now.values()), []
+    for (owner, value), count in sorted(now.items()):
+        old = {one: number for (of, one), number in before.items() if of == owner}
+        total = sum(old.values())
+        if count >= NEW_NOW * whole and total >= LEAST_OLD and old.get(value, 0) <= NEW_BEFORE * total:
+            found.append(Newcomer(name, value, max(old, key=lambda one: (old[one], one))))
+    return found

@@ -213,7 +213,7 @@ def _new(name: str, dimension: str) -> Callable[[Case], Sign]:
 
 def _newcomer(new: Newcomer) -> str:
     instead = f", before it {new.instead}" if new.instead else ""
-    return f"{words(new.dimension).capitalize()} {new.value} serves this traffic since the window began{instead}"
+    return f"{words(new.dimension).capitalize()} {new.value} is new in this traffic{instead}"
 
 
 def _retrieval_well(case: Case) -> Sign:

@@ -54,6 +54,15 @@ class Table:
         names = tuple(self.counters[place] for place in kept)
         return replace(self, counters=names, now=self.now[:, kept], usual=self.usual[:, kept])
 
+    def within(self, scope: dict[str, tuple[str, ...]]) -> "Table":
+        """The keys that have one of the values in each of these dimensions."""
+        wanted = [(self.dimensions.index(name), values) for name, values in scope.items() if name in self.dimensions]
+        kept = [place for place, key in enumerate(self.keys) if all(key[n] in values for n, values in wanted)]
+        if len(kept) == len(self.keys):
+            return self
+        keys = [self.keys[place] for place in kept]
+        return replace(self, keys=keys, now=self.now[kept], usual=self.usual[kept])
+
     def knows(self, signal: Signal) -> bool:
         return {signal.bad, signal.base} <= set(self.counters)
 
