@@ -463,6 +463,20 @@ def test_a_team_operator_adds_no_step_to_what_is_for_everybody(client, cast):
     assert answer.status_code == 403
 
 
+def test_the_rule_editor_opens_with_what_the_item_and_incident_say(client, cast):
+    thing = item(cast, started(cast))
+    thing.postmortem.facts["charts"] = [frozen() | {"metric": "call_error_rate"}]
+    thing.postmortem.save()
+    client.force_login(cast.mia)
+    page = client.post(reverse("action-item-monitor", args=[thing.pk]), follow=True).content.decode()
+    section = RunbookSection.objects.get(runbook__slug="provider-outage", kind="detection")
+    assert 'value="Set a failover order"' in page and "provider = openai" in page
+    for chosen in ("call_error_rate", section.pk, cast.support.pk):
+        assert f'<option value="{chosen}" selected>' in page
+    thing.refresh_from_db()
+    assert thing.monitor_asked_at
+
+
 def test_the_rule_made_for_an_item_is_offered_and_named(client, cast):
     thing = item(cast, started(cast))
     ask_for_monitor(author=Author(user=cast.olu), item=thing, at=timezone.now() - timedelta(minutes=5))

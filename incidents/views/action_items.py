@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import person_of, require
+from accounts.access import can_anywhere, person_of, require
 from accounts.posted import author_of, text_of, whole_number
 from incidents.actions.action_items import add_item, ask_for_monitor, edit_item, link_rule, make_step, move_item
 from incidents.forms.postmortems import ItemForm, item_initial
@@ -80,7 +80,7 @@ def _context(request: HttpRequest, item: ActionItem, form: ItemForm) -> dict:
         "item": item,
         "postmortem": item.postmortem,
         "states": ActionItem.State.choices,
-        "has_editor": bool(monitor_url(item)),
+        "may_monitor": can_anywhere(person_of(request), "rule.edit"),
         "rules": rules,
         "chosen_rule": item.rule_id or _made_for(item, rules),
         "books": books,
@@ -113,26 +113,19 @@ def item_move(request: HttpRequest, pk: int) -> HttpResponse:
 def item_monitor(request: HttpRequest, pk: int) -> HttpResponse:
     """Open the rule editor with what is known filled in; the item shows that a rule was begun."""
     item = _workable(request, pk)
-    address = monitor_url(item)
-    if not address:
-        messages.error(request, "This desk has no editor of alert rules.")
-        return redirect("action-item", pk)
     ask_for_monitor(author=author_of(request), item=item, at=timezone.now())
-    return redirect(address)
+    return redirect(monitor_url(item))
 
 
 def monitor_url(item: ActionItem) -> str:
-    """The rule editor, filled with the item's words, the incident's slice, its team and runbook; "" without one."""
+    """The rule editor, filled with the item's words, the incident's slice, its team, first figure and runbook."""
     incident = item.postmortem.incident
     charts = item.postmortem.facts.get("charts") or [{}]
     filters = "\n".join(f"{name} = {', '.join(values)}" for name, values in incident.scope.items())
     pairs = [("name", item.text[:150]), ("kind", "threshold"), ("metric", charts[0].get("metric", ""))]
     pairs += [("filters", filters), ("team", incident.team.slug if incident.team else "")]
     pairs += [("runbook_section", str(section.pk))] if (section := _section_of(incident)) else []
-    try:
-        return f"{reverse('rule-add')}?{urlencode([pair for pair in pairs if pair[1]])}"
-    except NoReverseMatch:
-        return ""
+    return f"{reverse('rule-add')}?{urlencode([pair for pair in pairs if pair[1]])}"
 
 
 def _section_of(incident: Incident) -> RunbookSection | None:

@@ -71,7 +71,8 @@ def rule_add(request: HttpRequest) -> HttpResponse:
     if not can_anywhere(user, "rule.edit"):
         require(user, "rule.edit")
     rule = AlertRule()
-    start: dict[str, Any] = {name: value for name, value in request.GET.items() if name in RuleForm.base_fields}
+    known = {"runbook_section", *RuleForm.base_fields}
+    start: dict[str, Any] = {name: value for name, value in request.GET.items() if name in known}
     start["team"] = visible_teams(user).filter(slug=request.GET.get("team", "")).first()
     form = RuleForm(request.POST or None, user=user, initial=start)
     return _edit(request, rule, form)
