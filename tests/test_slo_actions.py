@@ -6,9 +6,10 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from accounts.actions import Author
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Team
 from incidents.actions.shipped import install_slos
 from incidents.actions.slos import save_slo, set_archived
+from incidents.demo import create_demo_slos
 from incidents.models import AlertRule, Slo
 
 pytestmark = pytest.mark.django_db
@@ -119,6 +120,17 @@ def test_what_cannot_be_counted_is_refused_by_field(cast, values, field):
         save(**values)
     assert list(refused.value.message_dict) == [field]
     assert Slo.objects.count() == before
+
+
+def test_the_demo_has_objectives_of_each_kind_once(cast):
+    assert create_demo_slos() == 0
+    Team.objects.filter(pk=cast.support.pk).update(is_demo=True)
+    assert create_demo_slos() == 4
+    assert create_demo_slos() == 0
+    found = Slo.objects.filter(team=cast.support)
+    assert {slo.indicator for slo in found} == set(Slo.Indicator.values)
+    cast.support.delete()
+    assert not AlertRule.objects.filter(slo__in=found).exists()
 
 
 def test_one_objective_comes_with_the_desk_and_is_not_forced_on_it(cast):
