@@ -176,6 +176,7 @@ def test_the_schema_describes_every_api_address(client):
         "/api/v1/explain",
         "/api/v1/focus",
         "/api/v1/reports",
+        "/api/v1/incidents",
         "/api/v1/alertmanager",
     ):
         assert path in body

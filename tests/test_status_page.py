@@ -221,6 +221,13 @@ def test_without_any_copy_it_says_that_the_status_is_not_known(client, database_
     assert client.get(JSON).status_code == 503
 
 
+@db
+def test_a_broker_that_is_away_costs_nobody_the_page(client, cast, settings):
+    settings.BROKER_URL = "redis://127.0.0.1:1/0"
+    component("Chat")
+    assert [one["name"] for one in state(client)["components"]] == ["Chat"]
+
+
 # --- Editing ------------------------------------------------------------------------------------------------------
 @db
 def test_components_are_edited_by_who_may_and_are_public_at_once(client, cast):

@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.utils import timezone
 from kombu import Connection
 from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from incidents.queries.status_page import snapshot
 
@@ -22,28 +23,43 @@ log = logging.getLogger(__name__)
 
 FRESH = 15.0  # seconds
 PATIENCE_MS = 2000  # how long the database may take
-BROKER_SECONDS = 2
 KEPT_SECONDS = 30 * 86_400
 KEY = "status-page"
 AWAY = (DatabaseError, InterfaceError, OperationalError)
+BROKER_AWAY = (KombuError, RedisError, OSError)
 
 _building = threading.Lock()
 _memory: dict[str, Any] = {"tried": float("-inf"), "copy": None}
 
 
 def current() -> dict[str, Any] | None:
-    """The status page as it is now, else its last copy; None where there never was one in reach."""
-    if time.monotonic() - _memory["tried"] < FRESH or not _building.acquire(blocking=False):
+    """The status page as it is now, else its last copy; None where there never was one in reach.
+
+    One thread reads it anew; the others take the copy there is, and wait only where there is none.
+    """
+    if not _due():
         return _memory["copy"] or _from_broker()
+    if not _building.acquire(blocking=_memory["copy"] is None):
+        return _memory["copy"]
     try:
-        _memory["tried"] = time.monotonic()
+        if _due():
+            _renew()
+    finally:
+        _building.release()
+    return _memory["copy"]
+
+
+def _due() -> bool:
+    return time.monotonic() - _memory["tried"] >= FRESH
+
+
+def _renew() -> None:
+    _memory["tried"] = time.monotonic()
+    try:
         _memory["copy"] = refresh(timezone.now())
     except AWAY as error:
         log.warning("status page from its last copy: %s", error)
         _memory["copy"] = _newer(_memory["copy"], _from_broker())
-    finally:
-        _building.release()
-    return _memory["copy"]
 
 
 def refresh(now: datetime) -> dict[str, Any]:
@@ -76,7 +92,7 @@ def _to_broker(found: dict[str, Any]) -> None:
     try:
         with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
             _client(broker).set(KEY, json.dumps(found), ex=KEPT_SECONDS)
-    except (KombuError, OSError, ConnectionError) as error:
+    except BROKER_AWAY as error:
         log.warning("status page not kept in the broker: %s", error)
 
 
@@ -84,7 +100,7 @@ def _from_broker() -> dict[str, Any] | None:
     try:
         with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
             text = _client(broker).get(KEY)
-    except (KombuError, OSError, ConnectionError) as error:
+    except BROKER_AWAY as error:
         log.warning("no copy of the status page from the broker: %s", error)
         return None
     return json.loads(text) if text else None
