@@ -83,7 +83,7 @@ def test_the_failed_retrieval_is_ranked_first_and_hits_two_features_alone():
     for found in (early, *later):
         assert found.first.mode == "retrieval" and found.confidence == "clear"
         assert found.suspects[0].title == "Index rebuild web-307"
-        assert "the feature" in found.suspects[0].why
+        assert "it names feature" in found.suspects[0].why
     # Half an hour holds a handful of retrievals, of which one feature may have too few to tell.
     assert all(set(found.radius.values["feature"]) <= stories.RETRIEVAL_FEATURES for found in (early, *later))
     assert later[-1].radius.values == {"feature": ["answer-box", "site-search"]}

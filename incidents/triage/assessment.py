@@ -129,7 +129,8 @@ def _inside(seen: Picture, where: Radius | None) -> dict[str, set[str]]:
 
 def _told(one: Suspect, step: timedelta) -> Recent:
     closeness = 2.0 ** -(abs(one.lead) / max(NEAR, 3 * step))
-    names = [f"it names the {name.replace('_', ' ')}" for name in one.matches if name not in ("team", "environment")]
+    kinds = [name for name in one.matches if name not in ("team", "environment")]
+    names = [f"it names {name.replace('_', ' ')} {one.change.names[name]}" for name in kinds]
     names += [f"it brought the new {name.replace('_', ' ')}" for name in one.named]
     began_at = "when it began" if lead_text(one, step) == "right at" else _side(lead_text(one, step))
     why = f"{began_at}{'; ' + ' and '.join(names) if names else ''}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from incidents.rules.triage.signals import Reading, Signal, likelihood_root, score
+from incidents.rules.triage.signals import Reading, Signal, likelihood_root, rise, score
 from incidents.rules.triage.tables import Place, Table
 from usage.rules import explain
 from usage.rules.explain import Clause
@@ -114,7 +114,7 @@ def radius(
     within = of.reading(signal, inside or None)
     new = newcomers(table, before, wheres, told) if of is table and before else []
     tables = [one for one in (table, tenants) if one and one.knows(signal)]
-    return Radius(signal, wheres, within, of.reading(signal, outside), _dimensions(signal, tables), new)
+    return Radius(signal, wheres, within, of.reading(signal, outside), _dimensions(signal, tables, within), new)
 
 
 def _plainly(table: Table, signal: Signal, where: Where) -> Where:
@@ -186,21 +186,24 @@ def _contrast(table: Table, signal: Signal, clauses: Sequence[Clause]) -> float:
     return table.cube(signal).share(cells).contrast - explain.VALUE_COST * len(clauses)
 
 
-def _dimensions(signal: Signal, tables: Sequence[Table]) -> list[Dimension]:
+def _dimensions(signal: Signal, tables: Sequence[Table], inside: Reading) -> list[Dimension]:
     found = []
     for table in tables:
         by_name: dict[str, list[Place]] = {}
         for place in table.places(signal):
             by_name.setdefault(place.dimension, []).append(place)
-        found += [_dimension(signal, name, by_name[name]) for name in table.dimensions if name in by_name]
+        found += [_dimension(signal, name, by_name[name], inside) for name in table.dimensions if name in by_name]
     return [one for one in found if one.hit or one.spared]
 
 
-def _dimension(signal: Signal, name: str, places: list[Place]) -> Dimension:
+def _dimension(signal: Signal, name: str, places: list[Place], inside: Reading) -> Dimension:
     scored = [(score(signal, place.reading), place) for place in places]
     hit = [place for sure, place in scored if place.strength and sure is not None and sure >= HIT_SCORE]
     spared = [
-        place for sure, place in scored if sure is not None and sure < SPARED_SCORE and place.reading.base >= LEAST_BASE
+        place
+        for sure, place in scored
+        if sure is not None and sure < SPARED_SCORE and place.reading.base >= LEAST_BASE
+        if rise(signal, place.reading) <= LIKE_INSIDE * rise(signal, inside)
     ]
     return Dimension(name, hit[:SHOWN], sorted(spared, key=lambda place: -place.reading.base)[:SHOWN])
 
