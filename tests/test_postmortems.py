@@ -522,6 +522,28 @@ def test_two_who_change_an_item_lose_nothing(client, cast):
     assert (thing.text, thing.due) == ("Set a failover order", date(2026, 5, 1))
 
 
+@pytest.mark.parametrize(
+    ("name", "posted"),
+    [
+        ("action-item", {"text": "a", "kind": "detect", "due": "0001-01-01", "base": 1}),
+        ("action-item", {"text": "", "kind": "detect", "base": 1}),
+        ("action-item", {"text": "a", "kind": "sing", "base": "x"}),
+        ("action-item", {"text": "a\0b", "kind": "detect", "base": 1}),
+        ("postmortem-edit", {"title": "a", "base": 1, "recovered_at": "0001-01-01T00:00"}),
+        ("postmortem-edit", {"title": "", "base": "", "whys": "x\n" * 99}),
+        ("postmortem-edit", {"title": "a", "base": 1, "summary": "a" * 20_001}),
+    ],
+)
+def test_bad_input_is_told_at_its_field_and_nothing_is_written(client, cast, name, posted):
+    thing = item(cast, started(cast))
+    client.force_login(cast.olu)
+    pk = thing.pk if name == "action-item" else thing.postmortem_id
+    page = client.post(reverse(name, args=[pk]), posted)
+    assert page.status_code == 200 and "field-error" in page.content.decode()
+    thing.refresh_from_db()
+    assert (thing.version, thing.postmortem.version) == (1, 1)
+
+
 def test_overdue_items_are_listed_with_their_owner(client, cast):
     postmortem = started(cast)
     item(cast, postmortem)

@@ -273,6 +273,20 @@ def test_a_new_one_may_start_as_a_copy(client, cast):
     assert 'value="Cost spike, "' in page
 
 
+@pytest.mark.parametrize("query", ["from=%00", "from=nothing"])
+def test_a_copy_of_nothing_is_the_template(client, cast, query):
+    client.force_login(cast.olu)
+    page = client.get(f"{reverse('runbook-add')}?{query}").content.decode()
+    assert TEMPLATE["communication"].splitlines()[0] in page
+
+
+@pytest.mark.parametrize("query", ["version=99", "version=99999999999999999999", "version=x", "version=%00"])
+def test_an_odd_version_is_not_found_or_the_latest(client, cast, query):
+    client.force_login(cast.olu)
+    for name in ("runbook-detail", "runbook-versions"):
+        assert client.get(f"{reverse(name, args=['latency'])}?{query}").status_code in (200, 404)
+
+
 def test_who_may_only_look_cannot_write(client, cast):
     book = write(cast)
     client.force_login(cast.vera)

@@ -1,5 +1,6 @@
 """Forms of the postmortem pages."""
 
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from accounts.models import Team
 from incidents.forms.runbooks import people_of
 from incidents.models import ActionItem, Postmortem
 from incidents.rules.postmortems import SECTIONS, outline, read_outline
+from usage.rules.calendar import is_plausible
 
 ROWS = {"summary": 5, "root_cause": 6}
 
@@ -47,6 +49,12 @@ class PostmortemForm(forms.Form):
             return read_outline(self.cleaned_data["whys"])
         except ValueError as error:
             raise ValidationError(str(error)) from error
+
+    def clean_recovered_at(self) -> datetime | None:
+        moment = self.cleaned_data["recovered_at"]
+        if moment and not is_plausible(moment):
+            raise ValidationError("This time is out of range.")
+        return moment
 
     @property
     def values(self) -> dict[str, Any]:
@@ -88,6 +96,12 @@ class ItemForm(forms.Form):
         )
         self.fields["owner"] = people
         self.order_fields(["text", "kind", "owner", "due", "measure", "base"])
+
+    def clean_due(self) -> date | None:
+        day = self.cleaned_data["due"]
+        if day and not 2000 <= day.year <= 2100:
+            raise ValidationError("A day from 2000 to 2100.")
+        return day
 
     @property
     def values(self) -> dict[str, Any]:

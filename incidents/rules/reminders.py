@@ -8,7 +8,7 @@ AGAIN = timedelta(days=7)
 
 def is_due(due: date, reminded_on: date | None, today: date) -> bool:
     """Two days ahead, the day after it was due, then every week."""
-    if today < due - AHEAD:
+    if due - today > AHEAD:
         return False
     if reminded_on is None:
         return True

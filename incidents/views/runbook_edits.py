@@ -49,7 +49,7 @@ def runbook_add(request: HttpRequest) -> HttpResponse:
 
 
 def _start(request: HttpRequest) -> dict[str, object]:
-    slug = request.GET.get("from", "")
+    slug = request.GET.get("from", "").replace("\0", "")
     like = visible_runbooks(person_of(request)).filter(slug=slug).first() if slug else None
     if like is None:
         return dict(TEMPLATE)
