@@ -129,6 +129,17 @@ def test_who_has_no_channel_is_called_by_name_in_that_of_the_team(cast):
 
 
 @pytest.mark.django_db
+def test_who_has_only_a_dead_channel_is_called_in_that_of_the_team_too(cast):
+    climb(cast)
+    Channel.objects.filter(user=cast.olu).update(dead_since=NOON)
+    room = make_channel("room", team=cast.support)
+    fire(cast)
+    evaluate(NOON)
+    assert Delivery.objects.filter(kind="page").count() == 2
+    assert Delivery.objects.get(channel=room, kind="page").title == "For Olu: Nothing succeeds"
+
+
+@pytest.mark.django_db
 def test_two_workers_at_once_take_a_step_once_and_tickets_do_not_climb(cast):
     climb(cast)
     fire(cast, route="ticket", key="k2")

@@ -18,7 +18,10 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actions import Author
+from incidents.actions.alerts import raise_alert
 from incidents.actions.channels import ChannelFacts, add_channel, resend, send_test
+from incidents.actions.grouping import attach
+from incidents.actions.incidents import declare_incident
 from incidents.actions.notifying import notify
 from incidents.actions.sending import LEASE, channels_due, claim, settle
 from incidents.models import Alert, Channel, Delivery, NotificationRoute
@@ -72,6 +75,26 @@ def test_a_message_says_what_happened_with_absolute_links(server):
     assert "https://desk.example/alerts/7/" in got["message"]
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("sent", 1, "")
+
+
+@pytest.mark.django_db
+def test_an_alert_comes_with_its_incident_its_runbook_section_and_its_chart(server, cast):
+    channel, _ = make_channel(server, "webhook", team=cast.support)
+    facts = {"source_kind": "test", "source_key": "1", "severity": "critical", "route": "ticket", "title": "Slow"}
+    facts |= {"runbook": "latency#mitigation", "url": "/spend/?feature=answers", "at": timezone.now()}
+    alert = raise_alert(team=cast.support, **facts)
+    incident = declare_incident(author=ADA, team=cast.support, title="Slow", severity=2, at=timezone.now())
+    attach(author=ADA, group=alert.group, incident=incident)
+    Delivery.objects.update(incident=incident)
+    work(channel.pk)
+    told = [json.loads(one.body) for one in server.received]
+    assert [one["data"]["links"] for one in told if one["type"] == "alert"] == [
+        {
+            "open": "https://desk.example/spend/?feature=answers",
+            "incident": f"https://desk.example/incidents/{incident.pk}/",
+            "runbook": "https://desk.example/runbooks/latency/#mitigation",
+        }
+    ]
 
 
 @pytest.mark.django_db
@@ -165,7 +188,8 @@ def test_a_service_that_hangs_is_given_up_in_time_and_tried_again(server, kind, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_channel_that_hangs_does_not_hold_up_another(server):
+def test_a_channel_that_hangs_does_not_hold_up_another(server, monkeypatch):
+    monkeypatch.setattr("incidents.outbound.by_webhook.SECONDS", 120)
     slow, _ = make_channel(server, "webhook", "slow")
     with receiver() as other:
         quick, _ = make_channel(other, "webhook", "quick")
@@ -173,6 +197,7 @@ def test_a_channel_that_hangs_does_not_hold_up_another(server):
         server.on_request = lambda: go_on.wait(60)
         tell()
         assert start([slow.pk, quick.pk]) == 2  # and the worker that started them goes on
+        wait_for_state(slow, "sending")
         wait_for_state(quick, "sent")
         assert Delivery.objects.get(channel=slow).state == "sending"
         assert len(other.received) == 1

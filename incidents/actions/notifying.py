@@ -91,16 +91,18 @@ def _start_climbing(facts: dict[str, Any]) -> None:
 
 
 def notify_person(user: User, *, fallback: Team | None, facts: dict[str, Any]) -> int:
-    """Write deliveries to all of a person's own channels; without one, to the channels for pages of `fallback`.
+    """Write deliveries to a person's own channels; where none of them works, to those for pages of `fallback` as well.
 
     `facts`: fields of Delivery. Returns how many channels were reached for, known ones included; 0 is nobody told.
     """
-    channels = list(Channel.objects.filter(user=user, is_active=True))
-    if not channels:
-        channels = list(channels_for(fallback, facts["severity"], "page"))
-        facts = facts | {"title": f"For {user}: {facts['title']}"[:200]}
-    put(channels, facts)
-    return len(channels)
+    own = list(Channel.objects.filter(user=user, is_active=True))
+    put(own, facts)
+    working = [channel for channel in own if channel.dead_since is None]
+    if working:
+        return len(own)
+    shared = list(channels_for(fallback, facts["severity"], "page"))
+    put(shared, facts | {"title": f"For {user}: {facts['title']}"[:200]})
+    return len(own) + len(shared)
 
 
 def put(channels: Iterable[Channel], facts: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ from incidents.rules.sending import ATTEMPTS
 from incidents.seal import SealBroken
 
 log = logging.getLogger(__name__)
-MOST_THREADS = 8
+MOST_THREADS = 16
 _threads: dict[int, threading.Thread] = {}
 _lock = threading.Lock()
 
