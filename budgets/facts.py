@@ -142,7 +142,7 @@ class _Reader:
     def text(self, name: str, longest: int, *, required: bool = False) -> str:
         value = self.given.get(name, "")
         value = value.strip() if isinstance(value, str) else value
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, str) or "\0" in value or (name == "name" and not value.isprintable()):
             self.problems[name] = "This must be text without control characters."
         elif required and not value:
             self.problems[name] = "Give it a name, e.g. “Support, monthly”."
@@ -180,7 +180,8 @@ class _Reader:
     def anchor(self, period: str) -> int:
         text, most = str(self.given.get("anchor", 1)).strip(), ANCHORS[period]
         if not (text.isascii() and text.isdigit() and len(text) < 3 and 1 <= int(text) <= most):
-            self.problems["anchor"] = f"For a period of one {period} this must be from 1 to {most}."
+            right = "1" if most == 1 else f"from 1 to {most}"
+            self.problems["anchor"] = f"For a period of one {period} this must be {right}."
             return 1
         return int(text)
 

@@ -272,6 +272,19 @@ def test_one_bad_line_stops_all_and_is_named(client, cast):
     assert not Budget.objects.exists()
 
 
+def test_a_name_with_control_characters_is_refused_because_mails_carry_it(client, cast):
+    client.force_login(cast.fatima)
+    (plan,) = imported(client, 'name,limit\r\n"Support\nBcc: all@desk.example",5\r\n').context["plans"]
+    assert plan.problems == ["name: This must be text without control characters."]
+
+
+def test_a_search_that_finds_no_budget_does_not_call_them_on_pace(client, cast):
+    make(cast)
+    client.force_login(cast.fatima)
+    page = client.get(reverse("budget-list"), {"q": "nothing like it"}).content.decode()
+    assert "None fits what is chosen here" in page and "on pace" not in page
+
+
 def test_a_team_admin_imports_for_the_own_team_only(client, cast):
     client.force_login(cast.tara)
     answer = imported(client, "name,team,limit\r\nA,support,1\r\nB,search,1\r\nC,,1\r\n")

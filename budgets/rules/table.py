@@ -36,8 +36,8 @@ def read(text: str, columns: Iterable[str], most: int) -> list[tuple[int, dict[s
 
     Raises BadTable: no head, a column that is not known or missing, more than `most` rows, broken quotes.
     """
-    known = list(columns)
-    reader = csv.DictReader(StringIO(text.lstrip("\ufeff")), strict=True)
+    known, text = list(columns), text.lstrip("\ufeff")
+    reader = csv.DictReader(StringIO(text), strict=True, delimiter=_delimiter(text))
     try:
         head = [name.strip() for name in reader.fieldnames or []]
         _check_head(head, known)
@@ -48,6 +48,12 @@ def read(text: str, columns: Iterable[str], most: int) -> list[tuple[int, dict[s
     if len(rows) > most:
         raise BadTable(f"The file has {len(rows)} budgets; the most at once is {most}. Split it.")
     return rows
+
+
+def _delimiter(text: str) -> str:
+    """What stands most often in the first line: many spreadsheets write semicolons, and tabs where cells are copied."""
+    head = text.partition("\n")[0]
+    return max(",;\t", key=head.count)
 
 
 def _check_head(head: list[str], known: list[str]) -> None:
