@@ -96,12 +96,11 @@ def decide_change(*, author: Author, change: PendingChange, approve: bool, note:
             _grant(budget, grant, change.requested_by, author, change.reason)
             return Outcome(budget)
         if change.facts.get("ended"):
-            _set_active(budget, author, change.reason, active=False, approved_by=decider)
+            _set_active(budget, author, change.reason, active=False, approved=change)
             return Outcome(budget)
         _require_reach(decider, "budget.approve", change.facts)
         draft = check(change.facts, teams=_teams_of(change.facts))
-        before = facts_of(budget)
-        return Outcome(_apply(budget, draft, author, change.reason, before, approved_by=decider))
+        return Outcome(_apply(budget, draft, author, change.reason, facts_of(budget), approved=change))
 
 
 def withdraw_change(*, author: Author, change: PendingChange) -> None:
@@ -159,7 +158,9 @@ def revive_budget(*, author: Author, budget: Budget, base_version: int, reason: 
     return Outcome(budget)
 
 
-def _set_active(budget: Budget, author: Author, reason: str, *, active: bool, approved_by: User | None = None) -> None:
+def _set_active(
+    budget: Budget, author: Author, reason: str, *, active: bool, approved: PendingChange | None = None
+) -> None:
     budget.is_active = active
     budget.version += 1
     _save(budget)
@@ -167,7 +168,7 @@ def _set_active(budget: Budget, author: Author, reason: str, *, active: bool, ap
         _close(change, PendingChange.State.WITHDRAWN, None, "")
         _audit(budget, "budget.change_withdrawn", author, reason, before=None, after=change.facts)
     action = "budget.revived" if active else "budget.archived"
-    _revise(budget, action, author, reason, before=facts_of(budget), approved_by=approved_by)
+    _revise(budget, action, author, reason, before=facts_of(budget), approved=approved)
 
 
 def give_grant(
@@ -245,11 +246,11 @@ def _wait(budget: Budget, facts: dict, author: Author, reason: str) -> PendingCh
 
 
 def _apply(
-    budget: Budget, draft: Draft, author: Author, reason: str, before: dict, approved_by: User | None = None
+    budget: Budget, draft: Draft, author: Author, reason: str, before: dict, approved: PendingChange | None = None
 ) -> Budget:
     draft.put_into(budget)
     _store(budget, draft)
-    _revise(budget, "budget.edited", author, reason, before=before, approved_by=approved_by)
+    _revise(budget, "budget.edited", author, reason, before=before, approved=approved)
     return budget
 
 
@@ -273,17 +274,24 @@ def _save(budget: Budget) -> None:
 
 
 def _revise(
-    budget: Budget, action: str, author: Author, reason: str, *, before: dict | None, approved_by: User | None = None
+    budget: Budget,
+    action: str,
+    author: Author,
+    reason: str,
+    *,
+    before: dict | None,
+    approved: PendingChange | None = None,
 ) -> None:
-    after = facts_of(budget)
+    """The history names who asked for an approved change, and who approved it; the audit row who did it: the latter."""
+    after, actor = facts_of(budget), approved.requested_by if approved else author.user
     BudgetRevision.objects.create(
         budget=budget,
         version=budget.version,
         facts=after,
         reason=reason,
-        actor=author.user,
-        actor_label=author.label or (author.user.email if author.user else "system"),
-        approved_by=approved_by,
+        actor=actor,
+        actor_label=("" if approved else author.label) or (actor.email if actor else "system"),
+        approved_by=approved.decided_by if approved else None,
         at=timezone.now(),
     )
     _audit(budget, action, author, reason, before=before, after=after)

@@ -207,7 +207,9 @@ def test_an_approved_change_is_in_force_and_is_the_new_base(cast, fatima, second
     change = edited(budget, fatima, cast, limit="5000").pending
     outcome = decide_change(author=second, change=change, approve=True, note="Agreed in the review")
     assert (outcome.budget.limit, outcome.budget.version) == (5000, 2)
-    assert outcome.budget.revisions.first().approved_by == second.user
+    last = outcome.budget.revisions.first()
+    assert (last.actor, last.actor_label, last.approved_by) == (fatima.user, fatima.user.email, second.user)
+    assert AuditEntry.objects.filter(action="budget.edited", actor=second.user).exists()
     assert edited(budget, fatima, cast, limit="5900").pending is None
     with pytest.raises(ValidationError, match="approved already"):
         decide_change(author=second, change=change, approve=True)

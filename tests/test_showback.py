@@ -1,6 +1,7 @@
 """Showback pages: own and shared cost add up to the spend, untagged spend leads to a rule, rules come and go."""
 
 import csv
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -84,6 +85,17 @@ def test_a_shared_cost_centre_is_borne_by_the_others(client, cast, traffic):
     assert "shared out evenly" in page
     client.post(reverse("shared-remove", args=[SharedCost.objects.get().pk]))
     assert SharedCost.objects.count() == 0
+
+
+def test_a_shared_group_with_calls_of_unknown_cost_bears_nothing_in_the_end(client, cast, traffic):
+    record(cast.search, max(NOW - timedelta(hours=1), MONTH), 1, cost_center="platform", provider="own", model="house")
+    drain()
+    SharedCost.objects.create(dimension="cost_center", value="platform", method="even")
+    client.force_login(cast.fatima)
+    page = client.get(reverse("attribution"), {"by": "cost_center"}).content.decode()
+    row = next(part for part in page.split("<tr>") if "shared out" in part)
+    own, shared, total = re.findall(r'data-exact title="([^"]*)"', row)[:3]
+    assert (shared, total) == (f"−{own}", "$0")
 
 
 def test_who_sees_some_teams_only_gets_no_split_over_others(client, cast, traffic):
