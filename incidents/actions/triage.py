@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 
 from accounts.actions import Author
 from accounts.models import Team
@@ -41,7 +42,10 @@ def choose_mode(
             after |= _moved(current, Incident.State.TRIAGING, author, at)
         store(current, author, "incident.triage", after)
         data = {"triage": found} if found else {}
-        record(current, TimelineEntry.Kind.TRIAGE, _decided(mode, found), at=at, author=author.user, data=data)
+        url = f"{reverse('incident-triage', args=[current.pk])}?decision={current.version}" if found else ""
+        facts: dict[str, Any] = {"at": at, "author": author.user, "data": data, "url": url}
+        key = f"triage:{current.version}"
+        record(current, TimelineEntry.Kind.TRIAGE, _decided(mode, found), source_key=key, **facts)
     return current
 
 

@@ -64,14 +64,17 @@ def panel(request: HttpRequest, name: str, incident: Incident, title: str, conte
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def incident_triage(request: HttpRequest, pk: int) -> HttpResponse:
-    """The decision tree on the incident's telemetry; POST decides. `mode`: whose blast radius; `entry`: as it was."""
+    """The decision tree on the incident's telemetry; POST decides. `mode`: whose blast radius; `decision`: the
+    evidence of an earlier decision, as it was.
+    """
     incident, now = get_incident(person_of(request), pk), timezone.now()
     if request.method == "POST":
         return _decide(request, incident, now)
     context: dict[str, Any] = {"may_work": can(request.user, "incident.work", incident.team)}
     context |= {"choices": FailureMode.choices, "decided": _decision(incident)}
-    if number := whole_number(request.GET.get("entry", "")):
-        entry = get_object_or_404(incident.timeline.select_related("author"), pk=number, data__has_key="triage")
+    if number := whole_number(request.GET.get("decision", "")):
+        kept = incident.timeline.filter(data__has_key="triage").select_related("author")
+        entry = get_object_or_404(kept, source_key=f"triage:{number}")
         context |= {"found": dated(entry.data["triage"]), "entry": entry, "may_work": False}
         return panel(request, "triage", incident, "Triage", context)
     mode = request.GET.get("mode", "")
