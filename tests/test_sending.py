@@ -88,13 +88,13 @@ def test_an_alert_comes_with_its_incident_its_runbook_section_and_its_chart(serv
     Delivery.objects.update(incident=incident)
     work(channel.pk)
     told = [json.loads(one.body) for one in server.received]
-    assert [one["data"]["links"] for one in told if one["type"] == "alert"] == [
-        {
-            "open": "https://desk.example/spend/?feature=answers",
-            "incident": f"https://desk.example/incidents/{incident.pk}/",
-            "runbook": "https://desk.example/runbooks/latency/#mitigation",
-        }
-    ]
+    (links,) = [body["data"]["links"] for body in told if body["type"] == "alert"]
+    assert links == {
+        "open": f"https://desk.example/alerts/{alert.pk}/",
+        "incident": f"https://desk.example/incidents/{incident.pk}/",
+        "runbook": "https://desk.example/runbooks/latency/#mitigation",
+        "chart": "https://desk.example/spend/?feature=answers",
+    }
 
 
 @pytest.mark.django_db
