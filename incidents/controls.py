@@ -157,7 +157,7 @@ def _kind_problems(control: Control) -> dict[str, str]:
     if control.kind == "mode" and control.mode not in Mode.values:
         problems["mode"] = "Choose the mode."
     if control.kind == "failover" and not control.failover_order:
-        problems["failover_order"] = "Name the providers in the order to try, e.g. azure, openai."
+        problems["failover_order"] = "Name the providers in the order to try, e.g. azure, openai/gpt-4o."
     if control.kind == "throttle":
         if control.queue_class not in ("realtime", "batch", "backfill"):
             problems["queue_class"] = "This must be realtime, batch or backfill."

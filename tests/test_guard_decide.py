@@ -330,6 +330,17 @@ def test_a_failover_gives_the_first_provider_that_is_not_stopped(client, cast, s
     assert (told["decision"], told["provider"], told["reason"]["code"]) == ("degrade", "azure", "failover")
 
 
+def test_a_failover_may_name_the_model_to_use_there_which_is_priced_as_itself(client, cast, support_key):
+    make_budget(cast.support, "10")
+    control("failover", provider="openai", failover_order=["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"])
+    told = reserve(client, support_key)
+    assert (told["provider"], told["model"], told["reason"]["code"]) == ("openai", "gpt-4o-mini", "failover")
+    control("breaker", provider="openai")
+    told = reserve(client, support_key)
+    assert (told["decision"], told["provider"], told["model"]) == ("degrade", "anthropic", "claude-sonnet-4-5")
+    assert told["estimate"]["cost_usd"] == "0.0045"
+
+
 def test_a_stopped_provider_without_another_is_denied(client, cast, support_key):
     control("breaker", provider="openai")
     assert reserve(client, support_key)["reason"]["code"] == "provider_stopped"

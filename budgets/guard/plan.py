@@ -133,14 +133,15 @@ def _options(
     )
     wish = under(asked, policy)
     stopped = partial(_stopped, snapshot, team_id, facts, at)
-    providers = stance.providers or (request.provider,)
-    provider = next((one for one in providers if not stopped(one, wish.model)), None)
-    if provider is None:
+    here = (request.provider, wish.model)
+    targets = [(provider, model or wish.model) for provider, model in stance.targets] or [here]
+    place = next((one for one in targets if not stopped(*one)), None)
+    if place is None:
         return [], "provider_stopped"
-    if provider != asked.provider:
-        wish = replace(wish, provider=provider, cost=None)
     pricing = partial(_rate, snapshot, team_id, request, at)
-    code = _why(asked, wish, stance, policy, request.tools)
+    code = "failover" if place != here else _why(asked, wish, stance, policy, request.tools)
+    if place != here:
+        wish = replace(wish, provider=place[0], model=place[1], cost=None)
     decision = "allow" if code == "within_limits" else "degrade"
     first = option(wish, pricing, policy=policy, mode=stance.mode, decision=decision, code=code)
     others = cheaper(asked, first, _stricter(snapshot, team_id, request.feature, stance.mode), pricing)
@@ -148,9 +149,7 @@ def _options(
 
 
 def _why(asked: Wish, wish: Wish, stance: Stance, policy: Policy, tools: list[str]) -> str:
-    """What makes the caller do something else than asked; within_limits where nothing does."""
-    if wish.provider != asked.provider:
-        return "failover"
+    """What makes the caller do something else than asked at its provider; within_limits where nothing does."""
     if wish != asked or policy.top_k is not None or (tools and tools_to_drop(policy.tools_off, tools)):
         return f"mode_{stance.mode}"
     return "tools_off" if tools and tools_to_drop(stance.tools_off, tools) else "within_limits"

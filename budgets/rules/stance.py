@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from incidents.rules.failover import target
+
 MODES = ("normal", "conserve", "emergency", "blocked")
 EVERY = "*"
 
@@ -30,19 +32,21 @@ class Stance:
     """The controls over one call, taken together.
 
     `denied`: the control that stops it, whatever the provider; `tools_off` without those of the mode's policy;
-    `providers`: in the order of a failover, [] without one; `throttles`: controls that slow its queue class.
+    `targets`: (provider, model; '' for the one asked for) in the order of a failover, none without one;
+    `throttles`: controls that slow its queue class.
     """
 
     mode: str = "normal"
     denied: Any = None
     tools_off: frozenset[str] = frozenset()
-    providers: tuple[str, ...] = ()
+    targets: tuple[tuple[str, str], ...] = ()
     throttles: tuple[Any, ...] = ()
 
 
 def stance_of(controls: Iterable[Any], queue_class: str) -> Stance:
     """Of the controls in force that cover the call: the strictest mode, every switch, the latest failover."""
-    mode, denied, tools, providers, throttles = MODES[0], None, set(), (), []
+    mode, denied, tools, throttles = MODES[0], None, set(), []
+    targets: tuple[tuple[str, str], ...] = ()
     for control in sorted(controls, key=lambda one: one.pk):
         if control.kind == "mode":
             mode = max(mode, control.mode, key=MODES.index)
@@ -52,10 +56,10 @@ def stance_of(controls: Iterable[Any], queue_class: str) -> Stance:
         elif control.kind == "kill_switch" or (control.kind == "breaker" and not control.provider):
             denied = control
         elif control.kind == "failover":
-            providers = tuple(control.failover_order)
+            targets = tuple(target(one) for one in control.failover_order)
         elif control.kind == "throttle" and control.queue_class == queue_class:
             throttles.append(control)
-    return Stance(mode, denied, frozenset(tools), providers, tuple(throttles))
+    return Stance(mode, denied, frozenset(tools), targets, tuple(throttles))
 
 
 def is_stopped(controls: Iterable[Any]) -> bool:

@@ -43,7 +43,10 @@ class ControlForm(forms.Form):
         max_length=200, required=False, label="Tool", help_text="Empty: the calls of the slice themselves are stopped"
     )
     failover_order = forms.CharField(
-        max_length=500, required=False, label="Providers", help_text="In the order to try: azure, openai"
+        max_length=500,
+        required=False,
+        label="Providers",
+        help_text="In the order to try: azure, anthropic/claude-sonnet-4-5",
     )
     queue_class = forms.ChoiceField(
         choices=[("", "–"), ("realtime", "realtime"), ("batch", "batch"), ("backfill", "backfill")],

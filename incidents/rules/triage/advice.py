@@ -246,12 +246,26 @@ def _healthy(at: Situation) -> list[tuple[str, str]]:
 def _failover(at: Situation) -> Iterator[Mitigation]:
     healthy = _healthy(at)
     for provider in _failing(at) if healthy else []:
-        order = [name for name, _ in healthy]
+        order = [_at_provider(at, provider, name) for name, _ in healthy]
         what = {"kind": "failover", "failover_order": order}
         why = f"{healthy[0][1]}. A breaker beside it is not needed."
         yield _control(
             at, f"failover:{provider}", f"Fail {provider} over to {order[0]}", why, what, {"provider": provider}
         )
+
+
+def _at_provider(at: Situation, failing: str, healthy: str) -> str:
+    """The healthy provider, with its busiest model of these calls where it does not serve a model of the failing one."""
+    here, there = (_models(at, provider) for provider in (failing, healthy))
+    return healthy if here.keys() & there.keys() or not there else f"{healthy}/{max(there, key=lambda one: there[one])}"
+
+
+def _models(at: Situation, provider: str) -> dict[str, int]:
+    """Models of a provider in this slice → their calls."""
+    table = at.picture.table
+    calls = table.column("now", BY_NAME["calls_fail"].base) + table.column("usual", BY_NAME["calls_fail"].base)
+    groups = table.groups(("provider", "model"))
+    return {key[1]: int(calls[places].sum()) for key, places in groups.items() if key[0] == provider and key[1]}
 
 
 def _mode(at: Situation, mode: str, why: str) -> Iterator[Mitigation]:
