@@ -255,7 +255,7 @@ def _failover(at: Situation) -> Iterator[Mitigation]:
 
 
 def _at_provider(at: Situation, failing: str, healthy: str) -> str:
-    """The healthy provider, with its busiest model of these calls where it does not serve a model of the failing one."""
+    """The healthy provider; with its busiest model of these calls where it serves none of the failing one's."""
     here, there = (_models(at, provider) for provider in (failing, healthy))
     return healthy if here.keys() & there.keys() or not there else f"{healthy}/{max(there, key=lambda one: there[one])}"
 
