@@ -33,15 +33,15 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Now",
         (
             Entry("Incident", "incident", "pulse", phone=True),
-            Entry("Product", "product", "spark", phone=True),
+            Entry("Product", "product", "spark"),
             Entry("Executive", "executive", "report", phone=True),
         ),
     ),
     (
         "Respond",
         (
-            Entry("Incidents", "incident-list", "siren"),
-            Entry("Alerts", "alert-list", "bell", also=("/slos/", "/oncall/")),
+            Entry("Incidents", "incident-list", "siren", phone=True),
+            Entry("Alerts", "alert-list", "bell", phone=True, also=("/slos/", "/oncall/")),
             Entry("Controls", "control-list", "switch"),
             Entry("Runbooks", "runbook-list", "book"),
             Entry("Postmortems", "postmortem-list", "report"),
@@ -64,7 +64,7 @@ NAV: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Evidence",
         (
-            Entry("Events", "event-list", "list", phone=True, also=("/traces/", "/conversations/")),
+            Entry("Events", "event-list", "list", also=("/traces/", "/conversations/")),
             Entry("Changes", "change-list", "flag"),
             Entry("Reconcile", "reconcile", "check"),
         ),
