@@ -182,7 +182,7 @@ def test_history_and_undo(client, cast):
     edit_budget(author=author, budget=budget, base_version=1, draft=draft, reason="A little more")
     client.force_login(cast.fatima)
     page = client.get(reverse("budget-history", args=[budget.pk])).content.decode()
-    assert "A little more" in page and "<del>100</del>" in page and "<ins>110</ins>" in page
+    assert "A little more" in page and "<del>100 USD</del>" in page and "<ins>110 USD</ins>" in page
     client.post(reverse("budget-undo", args=[budget.pk]), {"base_version": "2"})
     budget.refresh_from_db()
     assert (budget.limit, budget.version) == (100, 3)

@@ -55,7 +55,7 @@ def budget_approvals(request: HttpRequest) -> HttpResponse:
 def what_changes(change: PendingChange, teams: dict[str, str]) -> list[tuple[str, str, str]]:
     """(fact, before, after) of a waiting change; `teams`: team_names() of the reader."""
     if grant := change.facts.get("grant"):
-        return [("grant", "–", f"{grant['amount']} until {grant['expires_at'][:10]}")]
+        return [("grant", "–", f"{grant['amount']} {change.budget.unit_label} until {grant['expires_at'][:10]}")]
     if change.facts.get("ended"):
         return [("budget", "in force", "ended")]
     return differences(facts_of(change.budget), change.facts, teams)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import can, person_of, teams_where, visible_teams
 from accounts.models import User
 from budgets.models import Budget, BudgetRevision
+from budgets.models.budgets import UNIT_LABELS
 from budgets.queries.visible import get_budget
 from budgets.rules.table import percent_text
 
@@ -51,12 +52,15 @@ def differences(before: dict[str, Any], after: dict[str, Any], teams: dict[str, 
     `teams`: team_names() of the reader; any other is "another team".
     """
     changed = [name for name in after if before and before.get(name) != after[name]]
-    return [(name, _words(name, before.get(name), teams), _words(name, after[name], teams)) for name in changed]
+    return [(name, _words(name, before, teams), _words(name, after, teams)) for name in changed]
 
 
-def _words(name: str, value: Any, teams: dict[str, str]) -> str:
+def _words(name: str, facts: dict[str, Any], teams: dict[str, str]) -> str:
+    value = facts.get(name)
     if name == "team":
         return teams.get(value or "", "another team")
+    if name == "limit":
+        return f"{value} {UNIT_LABELS[facts['unit']]}"
     if isinstance(value, list):
         return ", ".join(f"{percent_text(row)} % {row['action']}" for row in value)
     return str(value) if value not in ("", None) else "–"
