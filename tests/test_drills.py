@@ -267,6 +267,14 @@ def test_a_stranger_sees_no_drill_and_a_viewer_starts_none(client, cast):
 
 
 @pytest.mark.django_db
+def test_notes_with_a_nul_are_kept_without_it(client, cast):
+    drill = started(cast)
+    client.force_login(cast.olu)
+    client.post(reverse("drill-notes", args=[drill.pk]), {"notes": "We were\0 slow"})
+    drill.refresh_from_db()
+    assert drill.notes == "We were slow"
+
+
 def test_one_is_started_and_ended_from_the_pages(client, cast):
     client.force_login(cast.olu)
     values = {"team": cast.support.pk, "kind": "tabletop", "scenario": "latency", "lasts": "20"}

@@ -1,13 +1,16 @@
 """A private incident is nowhere for who may not see it: not in lists, counts, other timelines or error texts."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import Role
+from incidents.actions.drills import start_drill
 from incidents.actions.roles import give_role
-from incidents.models import AlertGroup
+from incidents.models import AlertGroup, Channel, Delivery, Drill, NotificationRoute
 from tests.cast import make_user
 from tests.incident import declared, url_of
 
@@ -105,3 +108,26 @@ def test_declaring_from_alerts_that_it_has_taken_does_not_tell_of_it(client, cas
     assert url_of(secret) not in page
     group.refresh_from_db()
     assert group.incident == secret
+
+
+def test_the_page_of_a_drill_does_not_tell_of_it(client, cast, secret):
+    facts = {"team": cast.support, "kind": "game_day", "scenario": "provider-outage", "is_blind": False}
+    author = Author(user=cast.olu)
+    drill = start_drill(author=author, lasts=timedelta(minutes=20), at=timezone.now(), **facts)
+    Drill.objects.filter(pk=drill.pk).update(incident=secret)
+    for user, tells in ((cast.olu, False), (cast.sam, True)):
+        client.force_login(user)
+        assert (secret.title in client.get(reverse("drill-detail", args=[drill.pk])).content.decode()) is tells
+
+
+def test_what_was_told_before_it_became_private_is_its_number_alone(client, cast):
+    channel = Channel.objects.create(team=cast.support, name="#oncall", kind="email", address="x", shown="x")
+    NotificationRoute.objects.create(team=cast.support, channel=channel)
+    incident = declared(cast, title="Keys leaked", summary="Of acme", severity=1, source_kind="person")
+    client.force_login(cast.olu)
+    form = client.get(url_of(incident, "edit")).context["form"]
+    values = {name: "" if form[name].value() is None else form[name].value() for name in form.fields}
+    posted = values | {"is_private": "on", "version": incident.version, "impact_started_at": "2026-01-01T00:00"}
+    assert client.post(url_of(incident, "edit"), posted).status_code == 302
+    told = Delivery.objects.get(incident=incident, kind="incident")
+    assert (told.title, told.body) == (f"{incident.number} (private)", "")

@@ -11,7 +11,7 @@ from accounts.actions import Author, audit
 from accounts.models import Team
 from aiops_site import formats
 from incidents.actions.announcing import announce_end, announce_severity
-from incidents.actions.notifying import tell_of_incident
+from incidents.actions.notifying import hush, tell_of_incident
 from incidents.actions.timeline import record
 from incidents.models import FailureMode, Incident, TimelineEntry
 from incidents.rules import states
@@ -149,6 +149,8 @@ def edit_incident(
         changes = [one for one in store(current, author, "incident.edit", after) if one[0] in LABELS]
         text = "Changed: " + "; ".join(f"{LABELS[name]} {old} → {new}" for name, old, new in changes)
         _tell(current, text, at, author, changes)
+        if "is_private" in [name for name, _, _ in changes] and current.is_private:
+            hush(current)
         if worse:
             announce_severity(current, at)
     return current

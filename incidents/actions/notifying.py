@@ -105,11 +105,21 @@ def notify_person(user: User, *, fallback: Team | None, facts: dict[str, Any]) -
     return len(own) + len(shared)
 
 
+def hush(incident: Incident) -> None:
+    """Of an incident that became private: what waits goes out, and all that went out is shown, as its number alone."""
+    for told in (Delivery, Escalation):
+        told.objects.filter(incident=incident).update(**_number_of(incident))
+
+
+def _number_of(incident: Incident) -> dict[str, str]:
+    return {"title": f"{incident.number} (private)", "body": ""}
+
+
 def put(channels: Iterable[Channel], facts: dict[str, Any]) -> int:
     """A waiting delivery for each channel that has none of this key; how many are new. Pages know no quiet hours."""
     incident = facts.get("incident")
     if incident and incident.is_private:
-        facts = facts | {"title": f"{incident.number} (private)", "body": ""}
+        facts = facts | _number_of(incident)
     found = [Delivery(channel=channel, due_at=_due_at(channel, facts), **facts) for channel in channels]
     with transaction.atomic():
         before = Delivery.objects.filter(key=facts["key"]).count()

@@ -21,6 +21,7 @@ from incidents.actions.drills import end_drill, save_notes, say_moment, start_dr
 from incidents.forms.drills import DrillForm, MomentForm
 from incidents.models import Drill, FailureMode
 from incidents.queries.drills import alerts_of, controls_of, visible_drills
+from incidents.queries.incidents import visible_incidents
 from incidents.rules.drills import GOALS, MOMENTS, SCENARIOS, Scenario, is_right, score
 
 PAGE, DRAWN = 25, 30
@@ -153,6 +154,7 @@ def drill_detail(request: HttpRequest, pk: int) -> HttpResponse:
         {
             "one": one,
             "drill": drill,
+            "incident": visible_incidents(user).filter(pk=drill.incident_id).first() if drill.incident_id else None,
             "now": now,
             "may_work": can(user, "incident.work", drill.team),
             "alerts": alerts_of(drill).order_by("started_at")[:20],
@@ -197,6 +199,6 @@ def drill_say(request: HttpRequest, pk: int) -> HttpResponse:
 def drill_notes(request: HttpRequest, pk: int) -> HttpResponse:
     drill = get_object_or_404(visible_drills(person_of(request)), pk=pk)
     require(request.user, "incident.work", drill.team)
-    save_notes(author=author_of(request), drill=drill, notes=request.POST.get("notes", "")[:10_000].strip())
+    save_notes(author=author_of(request), drill=drill, notes=text_of(request, "notes", 10_000))
     messages.success(request, "What was learned is saved.")
     return redirect("drill-detail", pk=pk)
