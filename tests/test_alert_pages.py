@@ -186,6 +186,12 @@ def test_a_key_lists_its_teams_alerts(client, cast, support_key):
     assert [one["title"] for one in answer["alerts"]] == ["Trouble 1"]
 
 
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 30], ids=["word", "negative", "huge"])
+def test_a_place_that_is_none_is_named(client, support_key, before):
+    answer = client.get(f"/api/v1/alerts?before={before}", headers=bearer(support_key))
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "before")
+
+
 def test_a_key_raises_an_alert_once_and_resolves_it(client, cast):
     headers = bearer(make_key(cast.support, "alerts")[1])
     body = {"key": "disk", "title": "Disk full", "runbook": "desk#containment"}

@@ -3,7 +3,9 @@
 import pytest
 from django.utils import timezone
 
+from accounts.models import AuditEntry
 from incidents.models import Incident, TimelineEntry
+from incidents.queries.timeline import as_json, as_markdown
 from tests.cast import bearer, make_key
 from tests.incident import declared
 
@@ -34,6 +36,24 @@ def test_a_retry_with_the_same_key_is_the_same_incident(client, cast, headers):
     first, second = (sent(client, headers | {"Idempotency-Key": "job-7"}) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
+
+
+def test_a_retry_does_not_show_what_became_private(client, cast, headers):
+    sent(client, headers | {"Idempotency-Key": "job-7"})
+    Incident.objects.update(is_private=True, title="Keys leaked")
+    answer = sent(client, headers | {"Idempotency-Key": "job-7"})
+    assert answer.status_code == 409
+    assert "leaked" not in answer.content.decode()
+
+
+def test_a_note_of_a_program_has_an_audit_row_and_its_key_as_author(client, cast, headers):
+    incident = declared(cast)
+    note = sent(client, headers, f"{URL}/{incident.pk}/entries", text="Deployed", url="https://ci.example/7").json()
+    row = AuditEntry.objects.get(action="incident.note")
+    assert (row.after, row.actor_label) == ({"entry": note["id"]}, note["by"])
+    assert note["by"].startswith("key ")
+    assert as_json(incident)["timeline"][-1]["by"] == note["by"]
+    assert note["by"][:8] in as_markdown(incident)
 
 
 @pytest.mark.parametrize(

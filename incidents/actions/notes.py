@@ -17,9 +17,9 @@ OWN = (TimelineEntry.Kind.NOTE, TimelineEntry.Kind.EVIDENCE)
 
 
 def write_note(
-    *, author: Author, incident: Incident, text: str, at: datetime, picture: Picture | None = None
+    *, author: Author, incident: Incident, text: str, at: datetime, picture: Picture | None = None, url: str = ""
 ) -> TimelineEntry:
-    """What a person adds: words, a picture or both. Raises ValidationError where there is neither."""
+    """What a person or a program adds: words, a picture or both. Raises ValidationError where there is neither."""
     text = text.replace("\0", "").strip()
     if not text and picture is None:
         raise ValidationError({"text": "Write what happened, or choose an image."})
@@ -27,7 +27,8 @@ def write_note(
         raise ValidationError({"text": f"An entry has at most {LONGEST_NOTE} characters; this has {len(text)}."})
     kind = TimelineEntry.Kind.EVIDENCE if picture else TimelineEntry.Kind.NOTE
     with transaction.atomic():
-        entry = record(incident, kind, text or "Image", at=at, author=author.user)
+        by = {} if author.user else {"by": author.label}
+        entry = record(incident, kind, text or "Image", at=at, author=author.user, url=url, data=by)
         if picture:
             IncidentImage.objects.create(entry=entry, **vars(picture))
         note_person(incident, author, at)

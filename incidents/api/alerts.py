@@ -125,7 +125,9 @@ class AlertsView(APIView):
             raise serializers.ValidationError({"state": "Write firing or resolved, or leave it out."})
         if state:
             found = found.filter(resolved_at__isnull=state == "firing")
-        if (before := whole_number(request.query_params.get("before", ""))) is not None:
+        if text := request.query_params.get("before"):
+            if (before := whole_number(text)) is None:
+                raise serializers.ValidationError({"before": "Send `next` of the page before unchanged."})
             found = found.filter(id__lt=before)
         page = list(found[: PAGE + 1])
         more = page[PAGE - 1].pk if len(page) > PAGE else None

@@ -16,7 +16,7 @@ from accounts.actions import Author
 from accounts.api import ApiProblem, key_of
 from accounts.models import ApiKey
 from incidents.actions.incidents import declare_incident
-from incidents.actions.timeline import record
+from incidents.actions.notes import write_note
 from incidents.models import FailureMode, Incident, TimelineEntry
 from incidents.queries.slices import SHORTEST, Slice, filters_of
 from incidents.queries.timeline import page_of
@@ -79,7 +79,7 @@ class EntrySerializer(serializers.ModelSerializer):
         read_only_fields = ["at", "kind"]
 
     def get_by(self, entry: TimelineEntry) -> str:
-        return str(entry.author) if entry.author else entry.data.get("by", "the desk")
+        return entry.by
 
     def get_struck_out(self, entry: TimelineEntry) -> bool:
         return entry.struck_at is not None
@@ -150,6 +150,9 @@ class IncidentsView(_ReadOrWrite):
         incident = declare_incident(
             author=_author(key), team=key.team, at=now, source_kind="api", source_key=source, **given.validated_data
         )
+        if incident.is_private:  # made so since the first call
+            fix = "Send another Idempotency-Key for another incident."
+            raise ApiProblem(409, "conflict", "The incident of this key is not in reach of programs.", fix=fix)
         return Response(IncidentSerializer(incident).data, status=200 if known else 201)
 
 
@@ -190,9 +193,8 @@ class EntriesView(_ReadOrWrite):
         incident, given = get_object_or_404(_of_key(request), pk=pk), EntrySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         data: dict[str, Any] = given.validated_data
-        by = {"by": _author(key_of(request)).label}
-        kind = TimelineEntry.Kind.NOTE
-        entry = record(incident, kind, data["text"], at=timezone.now(), url=data.get("url", ""), data=by)
+        facts = {"text": data["text"], "url": data.get("url", ""), "at": timezone.now()}
+        entry = write_note(author=_author(key_of(request)), incident=incident, **facts)
         return Response(EntrySerializer(entry).data, status=201)
 
 

@@ -160,3 +160,8 @@ class TimelineEntry(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def by(self) -> str:
+        """Who wrote it: a person, the key of a program, else the desk."""
+        return str(self.author) if self.author else self.data.get("by", "the desk")

@@ -67,7 +67,7 @@ def entry_json(entry: TimelineEntry) -> dict[str, Any]:
         "at": _iso(entry.at),
         "kind": entry.kind,
         "text": entry.text,
-        "by": str(entry.author) if entry.author else "the desk",
+        "by": entry.by,
         "url": entry.url or None,
         "struck_out": entry.struck_at is not None,
         "data": entry.data,
@@ -90,7 +90,7 @@ def as_markdown(incident: Incident) -> str:
     for entry in _oldest_first(incident):
         rows.append(
             f"| {entry.at:%Y-%m-%d %H:%M:%S} | {entry.get_kind_display()} | {struck(entry, plain(entry.text))}"
-            f" | {plain(str(entry.author)) if entry.author else 'the desk'} |"
+            f" | {plain(entry.by)} |"
         )
     return "\n".join([*head, *rows, ""])
 
