@@ -297,6 +297,7 @@ def test_the_form_says_what_to_fix(client, cast, change, says):
 def test_a_stranger_finds_nothing_and_a_viewer_changes_nothing(client, cast, server):
     canary = save(server, team=cast.support)
     page(client, f"/alerts/checks/{canary.pk}/", cast.stan, 404)
+    assert "Run now" not in page(client, f"/alerts/checks/{canary.pk}/", cast.vera)
     page(client, f"/alerts/checks/{canary.pk}/edit/", cast.vera, 403)
     page(client, "/alerts/checks/add/", cast.vera, 403)
     assert client.post(f"/alerts/checks/{canary.pk}/run/").status_code == 403

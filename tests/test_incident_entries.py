@@ -62,6 +62,14 @@ def test_a_note_is_written_and_struck_out_by_its_author_only(client, cast):
     assert "<s>It is the cache</s>" in page
 
 
+def test_who_may_not_work_it_any_more_strikes_nothing_out(client, cast):
+    incident = declared(cast)
+    TimelineEntry.objects.create(incident=incident, kind="note", text="Mine", at=timezone.now(), author=cast.vera)
+    client.force_login(cast.vera)
+    assert client.post(url_of(incident, "strike", incident.timeline.get(kind="note").pk)).status_code == 403
+    assert incident.timeline.get(kind="note").struck_at is None
+
+
 def test_what_the_desk_wrote_cannot_be_struck_out(client, cast):
     incident = declared(cast)
     client.force_login(cast.olu)

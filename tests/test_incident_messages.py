@@ -113,10 +113,34 @@ def test_the_commander_sends_alone_and_that_is_recorded(client, cast):
 
 
 @pages
+def test_nobody_approves_words_of_their_own(client, cast):
+    client.force_login(cast.olu)
+    message = started(client, declared(cast), "executive")
+    client.force_login(cast.mia)
+    assert done(client, message, "approve", subject="Words of Mia").status_code == 200
+    assert done(client, message, "approve").status_code == 200
+    message.refresh_from_db()
+    assert (message.subject, message.author, message.approved_by) == ("Words of Mia", cast.mia, None)
+
+
+@pages
+def test_lines_as_browsers_send_them_change_nothing_and_a_subject_is_one_line(client, cast):
+    client.force_login(cast.olu)
+    message = started(client, declared(cast), "internal")
+    done(client, message, "save", subject="Two\r\nlines", body="One\r\ntwo")
+    message.refresh_from_db()
+    version = message.version
+    done(client, message, "save", body="One\r\ntwo")
+    message.refresh_from_db()
+    assert (message.subject, message.body, message.version) == ("Two lines", "One\ntwo", version)
+
+
+@pages
 def test_a_change_after_the_approval_takes_it_back(client, cast):
     incident = declared(cast)
     client.force_login(cast.olu)
     message = started(client, incident, "executive")
+    done(client, message, "save")
     client.force_login(cast.mia)
     done(client, message, "approve")
     client.force_login(cast.olu)

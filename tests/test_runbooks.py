@@ -280,7 +280,12 @@ def test_a_copy_of_nothing_is_the_template(client, cast, query):
     assert TEMPLATE["communication"].splitlines()[0] in page
 
 
-@pytest.mark.parametrize("query", ["version=99", "version=99999999999999999999", "version=x", "version=%00"])
+ODD_VERSIONS = ("99", "99999999999999999999", "9" * 5000, "x", "%00")
+
+
+@pytest.mark.parametrize(
+    "query", [f"version={odd}" for odd in ODD_VERSIONS], ids=["far", "huge", "endless", "word", "nul"]
+)
 def test_an_odd_version_is_not_found_or_the_latest(client, cast, query):
     client.force_login(cast.olu)
     for name in ("runbook-detail", "runbook-versions"):

@@ -66,12 +66,15 @@ def _locked(message: Message, version: int) -> Iterator[Message]:
 
 
 def edit_message(*, author: Author, message: Message, version: int, **texts: Any) -> Message:
-    """Change its texts; an approval is for the text approved, so it is taken back. Raises Stale."""
+    """Change its texts: who does is its author from now on, and an approval, which is for the text approved, is taken
+    back. Raises Stale.
+    """
     with _locked(message, version) as current:
         if {name: getattr(current, name) for name in texts} == texts:
             return current
         for name in TEXTS:
             setattr(current, name, texts[name])
+        current.author = author.user or current.author
         if current.state == Message.State.APPROVED:
             current.state, current.approved_by = Message.State.REVIEW, None
         _save(current, author, "message.edit")

@@ -43,6 +43,14 @@ class MessageForm(forms.Form):
         if message.incident.is_private:
             del self.fields["to_channels"]
 
+    def clean_subject(self) -> str:
+        """On one line: it becomes a header of mails."""
+        return " ".join(self.cleaned_data["subject"].split())
+
+    def clean_body(self) -> str:
+        """Browsers send lines with CR: that is no change of what stands there."""
+        return self.cleaned_data["body"].replace("\r\n", "\n")
+
     def clean_recipients(self) -> list[str]:
         found = [part.strip() for part in self.cleaned_data["recipients"].split(",") if part.strip()]
         if len(found) > MOST:

@@ -100,6 +100,7 @@ def canary_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "assertions": [Assertion(**one).line for one in canary.assertions],
             "tabs": alert_tabs("canary-list"),
             "may_edit": can(user, "rule.edit", canary.team),
+            "may_run": canary.is_active and can(user, "alert.acknowledge", canary.team),
         },
     )
 

@@ -140,6 +140,7 @@ def incident_note(request: HttpRequest, incident: Incident) -> HttpResponse:
 @require_POST
 def incident_strike(request: HttpRequest, pk: int, entry: int) -> HttpResponse:
     incident = get_incident(person_of(request), pk)
+    require(request.user, "incident.work", incident.team)
     written = get_object_or_404(TimelineEntry, incident=incident, pk=entry)
     try:
         strike(author=author_of(request), entry=written, at=timezone.now())

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import can, person_of, require
-from accounts.posted import author_of
+from accounts.posted import author_of, whole_number
 from aiops_site import formats
 from aiops_site.charts import Chart, Marker, Series
 from incidents.actions.postmortems import lacking, may_sign, start_postmortem
@@ -176,8 +176,7 @@ def postmortem_pdf(request: HttpRequest, pk: int) -> HttpResponse:
 def _file(request: HttpRequest, pk: int, ending: str, made, content_type: str) -> HttpResponse:
     """The document as a file; an older version by `version=N`."""
     postmortem = get_object_or_404(visible_postmortems(person_of(request)), pk=pk)
-    number = request.GET.get("version", "")
-    body = made(_document(postmortem, int(number) if number.isdecimal() and len(number) < 9 else None))
+    body = made(_document(postmortem, whole_number(request.GET.get("version", ""))))
     name = f"postmortem-{postmortem.incident.number.lower()}.{ending}"
     return HttpResponse(
         body, content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import can, can_anywhere, person_of
 from accounts.models import User
+from accounts.posted import whole_number
 from incidents.forms.runbooks import CareForm
 from incidents.models import FailureMode, Runbook, RunbookVersion, SectionKind
 from incidents.queries.runbooks import Found, is_overdue, listed, rules_of, search, version_of, visible_runbooks
@@ -76,12 +77,10 @@ def runbook_detail(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _asked_version(request: HttpRequest, book: Runbook) -> RunbookVersion:
-    number = request.GET.get("version", "")
-    return (
-        get_object_or_404(book.versions.select_related("author"), number=number)
-        if number.isdecimal()
-        else version_of(book)
-    )
+    number = whole_number(request.GET.get("version", ""))
+    if number is None:
+        return version_of(book)
+    return get_object_or_404(book.versions.select_related("author"), number=number)
 
 
 def shown(book: Runbook, user: User) -> dict:
