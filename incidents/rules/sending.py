@@ -11,11 +11,6 @@ LONGEST_PAUSE = timedelta(hours=1)
 SEVERITIES = ("info", "warning", "critical")
 
 
-def severities_from(least: str) -> tuple[str, ...]:
-    """The severities that are `least` or worse."""
-    return SEVERITIES[SEVERITIES.index(least) :]
-
-
 def severities_up_to(severity: str) -> tuple[str, ...]:
     """Of a route's least severities those that let `severity` pass."""
     return SEVERITIES[: SEVERITIES.index(severity) + 1]
