@@ -51,9 +51,9 @@ CAPABILITIES = {
 
 ROLE_HELP = {
     VIEWER: "sees every page of the team",
-    OPERATOR: "viewer, and adds change markers, sets modes and switches, works incidents",
-    MAINTAINER: "operator, makes and revokes API keys, and records providers' limits",
-    APPROVER: "operator, and approves releases and large budgets",
+    OPERATOR: "viewer, and adds change markers, sets modes and switches, works incidents and alerts, edits runbooks",
+    MAINTAINER: "operator, edits alert rules, objectives, rotas and channels, API keys and providers' limits",
+    APPROVER: "operator, edits alert rules, objectives and rotas, and approves releases and large budgets",
     FINANCE: "viewer, and edits prices and budgets, re-prices history",
     SECURITY: "viewer, and reads the audit log and stored content",
     ADMIN: "everything, including members and roles",

@@ -129,5 +129,5 @@ def test_the_page_has_a_fixed_number_of_queries(client, cast, django_assert_max_
     for number in range(30):
         write(cast, number)
     client.force_login(cast.ada)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         client.get("/settings/audit/")

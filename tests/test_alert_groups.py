@@ -98,7 +98,7 @@ def test_beginning_and_end_of_every_alert_stand_once_in_the_incidents_timeline(c
     for key in ("", "more"):
         resolve_alert(source_kind="rule", source_key=f"{rule.pk}:{cast.support.pk}:{key}", at=minutes(5))
     told = TimelineEntry.objects.filter(kind="alert").values_list("source_key", flat=True)
-    assert sorted(told)[:2] == [f"alert:{alert.pk}:began", f"alert:{alert.pk}:ended"]
+    assert {f"alert:{alert.pk}:began", f"alert:{alert.pk}:ended"} <= set(told)
     assert len(told) == 4
 
 

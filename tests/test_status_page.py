@@ -213,8 +213,9 @@ def test_an_old_copy_says_how_old_it_is(client, cast, database_away, broker):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_any_copy_it_says_that_the_status_is_not_known(client, database_away):
+def test_without_any_copy_it_says_that_the_status_is_not_known(client, database_away, broker):
     database_away()
+    broker.default_channel.client.delete(kept.KEY)
     response = client.get(PAGE)
     assert (response.status_code, response["Retry-After"]) == (503, "15")
     assert b"not known now" in response.content
