@@ -130,6 +130,10 @@ def decided(client, user, week, **more):
     return client.post("/operations/decide/", posted | more)
 
 
+def test_a_team_with_a_nul_in_its_name_is_not_found(client, cast, week):
+    assert decided(client, cast.olu, week, team="no\0where").status_code == 404
+
+
 def test_a_decision_is_kept_with_its_week_and_shown_the_week_after(client, cast, traffic, week):
     assert decided(client, cast.olu, week.before, text="Olu caps drafts by Friday").status_code == 302
     assert "Olu caps drafts by Friday" in page(client, cast.vera, f"?week={week.before.name}")

@@ -60,9 +60,9 @@ def operations(request: HttpRequest) -> HttpResponse:
 @require_POST
 def operations_decide(request: HttpRequest) -> HttpResponse:
     """Write down one section's decision; where somebody wrote meanwhile, show both and save nothing."""
-    team = _team(person_of(request), request.POST.get("team", ""))
+    team = _team(person_of(request), text_of(request, "team"))
     require(request.user, "review.decide", team)
-    week, section = week_of(request.POST.get("week", ""), timezone.now()), request.POST.get("section", "")
+    week, section = week_of(text_of(request, "week"), timezone.now()), text_of(request, "section")
     if section not in ReviewDecision.Section.values:
         return redirect("operations")
     text, version = text_of(request, "text", LONGEST), whole_number(request.POST.get("version", "")) or 0
