@@ -12,7 +12,7 @@ from budgets.guard import closing
 from budgets.guard.requests import Settle
 from budgets.models import BudgetPeriod, Hold
 from tests.cast import bearer, make_key
-from tests.guard import CALL, CALL_USD, ask, ledger, make_budget, reserve, reserve_at, utc
+from tests.guard import CALL, CALL_USD, ask, ledger, make_budget, reserve, reserve_at
 
 pytestmark = pytest.mark.django_db
 
@@ -139,8 +139,9 @@ def test_a_late_settlement_of_an_expired_hold_is_booked_in_full(cast, budget):
 def test_a_hold_is_booked_in_the_period_it_was_made_in(cast):
     key, _ = make_key(cast.support)
     budget = make_budget(cast.support, "1", period="hour")
-    held = reserve_at(key, utc("2026-11-21T10:59:59"))
-    reserve_at(key, utc("2026-11-21T11:00:00"))
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    held = reserve_at(key, hour - timedelta(seconds=1))
+    reserve_at(key, hour)
     closing.settle(key, Settle(reservation_id=held["reservation_id"], cost_usd=Decimal("0.002")))
     first, second = BudgetPeriod.objects.filter(budget=budget).order_by("starts_at")
     assert (first.used, first.reserved) == (Decimal("0.002"), 0)
