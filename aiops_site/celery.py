@@ -5,10 +5,18 @@ The queue is only a nudge: the truth is in Postgres, so a lost or doubled task c
 
 import os
 
-from celery import Celery
+from celery import Celery, Task
+from django.db import OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiops_site.settings")
 
-app = Celery("aiops_site")
+
+class DeskTask(Task):
+    """A database that is away or full is a line in the log, no traceback: the next run does the work."""
+
+    throws = (OperationalError,)
+
+
+app = Celery("aiops_site", task_cls=DeskTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
