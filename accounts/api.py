@@ -3,14 +3,18 @@
 {"error": {"code": "wrong_scope", "message": "…what is wrong…", "field": null, "fix": "…what to do…"}}
 """
 
+import difflib
 import logging
+import re
+from functools import cache
 from typing import cast
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.models import Model
-from django.http import Http404
+from django.http import Http404, JsonResponse
+from django.urls import URLResolver, get_resolver, is_valid_path
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
@@ -32,7 +36,6 @@ FIXES = {
     "not_authenticated": KEY_FIX,
     "invalid_key": KEY_FIX,
     "parse_error": "Check the body with a JSON validator; it must be UTF-8.",
-    "method_not_allowed": "See the API documentation for the methods of this address.",
     "unsupported_media_type": "See the API documentation for the accepted Content-Type.",
     "not_found": "Check the address and that the key belongs to the right team.",
     "throttled": "Wait for the seconds in Retry-After, then send again.",
@@ -232,4 +235,36 @@ def api_exception_handler(exc: Exception, context) -> Response | None:
     known = _as_api_exception(exc)
     if known is None:
         return None
-    return Response(body_of(known), status=known.status_code, headers=_headers_of(known))
+    body = body_of(known)
+    if isinstance(known, exceptions.MethodNotAllowed):
+        body["error"]["fix"] = f"This address takes {', '.join(context['view'].allowed_methods)}."
+    return Response(body, status=known.status_code, headers=_headers_of(known))
+
+
+def no_such_address(path: str) -> JsonResponse:
+    """404 for an address below /api/ that the desk does not have; names the one that was probably meant."""
+    meant = _meant_address(path)
+    fix = f"Send it to {meant}." if meant else "See /docs/api/ for the addresses there are."
+    return JsonResponse(error_body("not_found", f"There is no address {path[:200]}.", fix=fix), status=404)
+
+
+def _meant_address(path: str) -> str | None:
+    """`path` without the slashes it has too many of, else the address that looks most like it."""
+    plain = re.sub("/+", "/", path).rstrip("/")
+    if is_valid_path(plain):
+        return plain
+    return next(iter(difflib.get_close_matches(plain, api_addresses(), n=1, cutoff=0.75)), None)
+
+
+@cache
+def api_addresses() -> list[str]:
+    """Every address below /api/ that takes no argument."""
+
+    def below(prefix: str, patterns):
+        for entry in patterns:
+            if isinstance(entry, URLResolver):
+                yield from below(prefix + str(entry.pattern), entry.url_patterns)
+            elif not entry.pattern.converters:
+                yield prefix + str(entry.pattern)
+
+    return [address for address in below("/", get_resolver().url_patterns) if address.startswith("/api/")]

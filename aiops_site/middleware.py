@@ -10,6 +10,8 @@ from django.urls import Resolver404, is_valid_path, resolve
 from django.utils import timezone
 from django_htmx.middleware import HtmxDetails
 
+from accounts.api import no_such_address
+
 Directives = dict[str, Iterable[str]]
 
 
@@ -84,13 +86,15 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(("/api/", "/status/")):
+        to_api = f"{request.path_info}/".startswith("/api/")
+        if not to_api and not request.path_info.startswith("/status/"):
             return self.get_response(request)
         request.get_host()  # raises DisallowedHost, which is a 400
         try:
             found = request.resolver_match = resolve(request.path_info)
         except Resolver404:
-            return self.get_response(request)  # its page needs all the rest
+            # Not its page, which needs all the rest: a program reads JSON
+            return no_such_address(request.path_info) if to_api else self.get_response(request)
         response = found.func(request, *found.args, **found.kwargs)
         if isinstance(response, SimpleTemplateResponse):
             response = response.render()

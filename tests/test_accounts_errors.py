@@ -12,6 +12,7 @@ from django.db import InterfaceError, InternalError, OperationalError, Programmi
 from django.http import Http404
 from django.test import Client, RequestFactory
 from rest_framework import exceptions, serializers
+from rest_framework.views import APIView
 
 from accounts.api import ApiProblem, api_exception_handler
 from accounts.views.errors import server_error
@@ -35,7 +36,7 @@ UNAVAILABLE = [
 
 
 def error_of(exc: Exception) -> tuple[int, dict, dict]:
-    response = api_exception_handler(exc, {})
+    response = api_exception_handler(exc, {"view": APIView()})
     return response.status_code, response.data["error"], dict(response.headers)
 
 

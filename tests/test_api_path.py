@@ -4,7 +4,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.cast import bearer
+from accounts.api import api_addresses
+from accounts.models import Scope
+from tests.cast import bearer, make_key
 from tests.ingest import URL, event, send
 
 
@@ -29,9 +31,37 @@ def test_a_host_that_is_not_ours_is_refused(client, support_key):
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "fix"),
+    [
+        ("/api/v1/nothing", "/docs/api/"),
+        ("/api/", "/docs/api/"),
+        ("/api", "/docs/api/"),
+        ("/api/v1/events/", "Send it to /api/v1/events."),
+        ("/api//v1/incidents/7/entries/", "Send it to /api/v1/incidents/7/entries."),
+        ("/api/events", "Send it to /api/v1/events."),
+        ("/api/v1/alert_rules", "Send it to /api/v1/alert-rules."),
+        ("/api/v1/%00" + "e" * 5000, "/docs/api/"),
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_an_unknown_api_address_is_told_in_the_apis_own_form_with_the_right_one(client, path, fix, method):
+    answer = getattr(client, method)(path)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["field"]) == (404, "not_found", None)
+    assert fix in error["fix"] and len(error["message"]) < 300
+
+
 @pytest.mark.django_db
-def test_an_unknown_api_address_is_404(client, support_key):
-    assert client.get("/api/v1/nothing", headers=bearer(support_key)).status_code == 404
+def test_every_address_of_the_api_tells_what_it_takes(client, cast):
+    headers = bearer(make_key(cast.support, *Scope.values)[1])
+    wrong = []
+    for path in api_addresses():
+        answer = client.trace(path, headers=headers)
+        error = answer.json()["error"]
+        if answer.status_code != 405 or answer["Allow"] not in error["fix"]:
+            wrong.append(path)
+    assert len(api_addresses()) > 20 and wrong == []
 
 
 @pytest.mark.django_db
