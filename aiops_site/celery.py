@@ -6,7 +6,7 @@ The queue is only a nudge: the truth is in Postgres, so a lost or doubled task c
 import os
 
 from celery import Celery, Task
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiops_site.settings")
 
@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiops_site.settings")
 class DeskTask(Task):
     """A database that is away or full is a line in the log, no traceback: the next run does the work."""
 
-    throws = (OperationalError,)
+    throws = (OperationalError, InterfaceError)
 
 
 app = Celery("aiops_site", task_cls=DeskTask)

@@ -166,6 +166,8 @@ def request(
             answer = pool.request(method, url, headers=headers, body=body, redirect=False, preload_content=False)
             with answer:
                 content = answer.read(most_bytes + 1, decode_content=True)
+        except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+            raise _too_late(seconds) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(_reason(error)) from error
     found = {name.lower(): value for name, value in answer.headers.items()}
@@ -177,8 +179,8 @@ def _reason(error: Exception) -> str:
     """In a few words, without the address: that may hold a secret."""
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "The name of the host is not known."
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError | TimeoutError):
-        return "No answer in time."
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return "No connection in time."
     if isinstance(error, urllib3.exceptions.SSLError):
         return "The certificate or the TLS connection is not in order."
     if isinstance(error, urllib3.exceptions.NewConnectionError):

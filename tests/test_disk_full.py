@@ -25,6 +25,8 @@ from tests.running_desk import RunningDesk
 from tests.test_crashes import assert_reconciled, stored
 from usage import partitions
 from usage.models import BatchLedger, RollupMark, UsageEvent
+from usage.rollups.sql import MINUTE_FROM_EVENTS
+from usage.tasks.rollups import drain_minutes
 
 KEY = {"Idempotency-Key": "k1"}
 NEW, KNOWN = [event(f"new-{n}") for n in range(300)], [event(f"known-{n}") for n in range(3)]
@@ -120,6 +122,16 @@ def test_a_disk_that_fills_up_anywhere_in_the_transaction_leaves_nothing(committ
     assert answer.status_code == 202
     assert answer.json()["accepted"] == len([one for one in body if one in NEW])
     assert "Idempotency-Replayed" not in answer
+
+
+def test_a_roll_up_without_room_leaves_its_marks_and_is_a_line_in_the_log_not_a_traceback(committing_key, client):
+    send(client, committing_key, NEW)
+    before = RollupMark.objects.count()
+    with full_at(MINUTE_FROM_EVENTS[0].target, "insert"):
+        outcome = drain_minutes.apply()
+    assert isinstance(outcome.result, drain_minutes.throws)
+    assert RollupMark.objects.count() == before > 0
+    assert drain_minutes.apply().get() == before
 
 
 # --- A disk that is full --------------------------------------------------------------------------------------------

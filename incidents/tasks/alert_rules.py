@@ -3,13 +3,11 @@
 from dataclasses import asdict
 
 from celery import shared_task
-from django.db import OperationalError
 from django.utils import timezone
 
 from incidents.actions.evaluation import evaluate
 
 
-# That rules are not evaluated has an alert of its own; a database that is away or full needs no traceback here.
-@shared_task(throws=(OperationalError,))
+@shared_task
 def evaluate_rules() -> dict[str, int]:
     return asdict(evaluate(timezone.now()))

@@ -5,6 +5,8 @@ from datetime import datetime
 from types import ModuleType
 from typing import Any
 
+from django.db import connection
+
 from usage import histogram, sketch
 from usage.measures import PACKED
 from usage.rollups.sql import Rollup
@@ -48,7 +50,8 @@ def _has_rows(cursor, rollup: Rollup, parameters: dict[str, Any]) -> bool:
 
 
 def _copy(cursor, table: str, rollup: Rollup, rows: list[bytes]) -> None:
-    with cursor.copy(f"COPY {table} ({rollup.columns}) FROM STDIN") as copy:
+    # What fails inside a COPY is raised by psycopg itself.
+    with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({rollup.columns}) FROM STDIN") as copy:
         for row in rows:
             copy.write(row)
 
@@ -56,7 +59,8 @@ def _copy(cursor, table: str, rollup: Rollup, rows: list[bytes]) -> None:
 def _rows(cursor, rollup: Rollup, condition: str, parameters: dict[str, Any]) -> Iterator[bytes]:
     """COPY lines of the target, one at a time, with packed columns."""
     convert = _from_array if rollup.from_events else _from_packed
-    with cursor.copy(cursor.mogrify(f"COPY ({rollup.select(condition)}) TO STDOUT", parameters)) as copy:
+    statement = cursor.mogrify(f"COPY ({rollup.select(condition)}) TO STDOUT", parameters)
+    with connection.wrap_database_errors, cursor.copy(statement) as copy:
         pending = b""
         for data in copy:
             *lines, pending = (pending + bytes(data)).split(b"\n")
