@@ -270,9 +270,28 @@ def test_a_stranger_sees_no_drill_and_a_viewer_starts_none(client, cast):
 def test_notes_with_a_nul_are_kept_without_it(client, cast):
     drill = started(cast)
     client.force_login(cast.olu)
-    client.post(reverse("drill-notes", args=[drill.pk]), {"notes": "We were\0 slow"})
+    client.post(reverse("drill-notes", args=[drill.pk]), {"notes": "We were\0 slow", "version": 1})
     drill.refresh_from_db()
     assert drill.notes == "We were slow"
+
+
+@pytest.mark.django_db
+def test_of_two_who_write_notes_at_once_the_second_is_shown_both(client, cast):
+    drill = started(cast)
+    end_drill(author=Author(user=cast.olu), drill=drill, at=timezone.now())
+    client.force_login(cast.olu)
+    url = reverse("drill-notes", args=[drill.pk])
+    assert client.post(url, {"notes": "Page the <b>other</b> team too", "version": 1}).status_code == 302
+    for version in ("1", ""):
+        refused = client.post(url, {"notes": "Rehearse the failover", "version": version})
+        text = refused.content.decode()
+        assert refused.status_code == 409
+        assert "Page the &lt;b&gt;other&lt;/b&gt; team too" in text and ">Rehearse the failover</textarea>" in text
+    drill.refresh_from_db()
+    assert drill.notes == "Page the <b>other</b> team too"
+    assert client.post(url, {"notes": "Both", "version": drill.notes_version}).status_code == 302
+    kept = AuditEntry.objects.filter(action="drill.notes").order_by("pk").values_list("after", flat=True)
+    assert [one["notes"] for one in kept] == ["Page the <b>other</b> team too", "Both"]
 
 
 def test_one_is_started_and_ended_from_the_pages(client, cast):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.urls import reverse
 
 from accounts.actions import Author
 from incidents.actions.alerts import acknowledge, raise_alert, resolve_alert
@@ -11,6 +12,7 @@ from incidents.actions.escalating import evaluate
 from incidents.actions.incidents import declare_incident
 from incidents.actions.notifying import notify
 from incidents.actions.oncall import StepFacts, save_policy
+from incidents.actions.roles import give_role
 from incidents.models import Alert, Channel, Delivery, Escalation, TimelineEntry
 from incidents.seal import seal
 from tests.test_notifying import make_channel, make_rota
@@ -168,3 +170,24 @@ def test_every_step_stands_in_the_timeline_of_the_incident(cast):
 def test_without_a_policy_nothing_climbs(cast):
     fire(cast)
     assert not Escalation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_who_sees_a_private_incident_takes_its_page_on_call_and_nobody_else_is_shown_it(client, cast):
+    climb(cast)
+    facts = {"author": Author(user=cast.tara), "team": cast.support, "severity": 1, "at": NOON}
+    incident = declare_incident(title="Keys leaked", is_private=True, **facts)
+    notify(kind="incident", team=cast.support, severity="critical", route="page", title="SEV1 declared", body="",
+           url="", key="i", at=NOON, incident=incident)  # fmt: skip
+    url = reverse("escalation-acknowledge", args=[Escalation.objects.get().pk])
+    for user, answer in ((cast.olu, 404), (cast.sam, 403)):
+        client.force_login(user)
+        shown = incident.number in client.get(reverse("oncall")).content.decode()
+        assert (shown, client.post(url).status_code) == (answer == 403, answer)
+    give_role(author=Author(user=cast.tara), incident=incident, role="operations", user=cast.olu, at=NOON)
+    client.force_login(cast.olu)
+    assert 'Acknowledge<span class="sr"> SEV1 declared' in client.get(reverse("oncall")).content.decode()
+    assert client.post(url).status_code == 302
+    incident.refresh_from_db()
+    assert incident.acknowledged_at is not None
+    assert Escalation.objects.get().acknowledged_by == cast.olu

@@ -184,6 +184,25 @@ def test_the_watch_panel_says_when_it_helped_and_to_end_what_is_in_force(client,
     assert "back to its usual" in text and "End it" in text
 
 
+def test_what_is_in_force_is_not_offered_again_until_it_has_ended(client, cast, incident):
+    client.force_login(cast.olu)
+    url = reverse("incident-mitigations", args=[incident.pk])
+    put(client, incident, "failover:openai")
+    assert "failover:openai" not in [one["one"].key for one in client.get(url).context["offers"]]
+    client.post(reverse("incident-mitigation-end", args=[incident.pk, Control.objects.get().pk]))
+    assert "failover:openai" in [one["one"].key for one in client.get(url).context["offers"]]
+
+
+def test_while_it_is_too_early_to_tell_nobody_is_told_to_end_what_is_in_force(client, cast, incident, now):
+    client.force_login(cast.olu)
+    put(client, incident, "failover:openai")
+    move_back(incident, now - timedelta(minutes=10))
+    record(cast.support, now - timedelta(minutes=5), 11, provider="anthropic", model="anthropic-model")
+    drain()
+    text = page(client, "watch", incident)
+    assert "Too early" in text and "back to its usual" not in text
+
+
 def move_back(incident: Incident, at: datetime) -> None:
     """As if the mitigation had been set at `at`."""
     incident.timeline.filter(kind=TimelineEntry.Kind.MITIGATION).update(at=at)

@@ -113,7 +113,22 @@ def end_overdue(now: datetime) -> int:
     return sum(end_drill(author=Author(label="drills"), drill=drill, at=now) for drill in overdue)
 
 
-def save_notes(*, author: Author, drill: Drill, notes: str) -> None:
+class Outdated(Exception):
+    """Somebody saved the notes since they were read; `drill` is as it is now."""
+
+    def __init__(self, drill: Drill) -> None:
+        self.drill = drill
+        super().__init__("The notes were changed meanwhile.")
+
+
+def save_notes(*, author: Author, drill: Drill, notes: str, version: int) -> None:
+    """Keep what was learned. `version`: of the notes that the edit began with; raises Outdated at another one."""
     with transaction.atomic():
-        Drill.objects.filter(pk=drill.pk).update(notes=notes)
-        audit(**author.signature, action="drill.notes", target=drill, team=drill.team, before={"notes": drill.notes})
+        current = Drill.objects.select_for_update(of=("self",)).select_related("team").get(pk=drill.pk)
+        if current.notes_version != version:
+            raise Outdated(current)
+        if current.notes == notes:
+            return
+        Drill.objects.filter(pk=drill.pk).update(notes=notes, notes_version=version + 1)
+        told = {"before": {"notes": current.notes}, "after": {"notes": notes}}
+        audit(**author.signature, action="drill.notes", target=current, team=current.team, **told)

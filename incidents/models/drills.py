@@ -46,6 +46,7 @@ class Drill(models.Model):
     classified_as = models.CharField(max_length=15, blank=True, help_text="The failure mode people decided on")
     mitigated_at = models.DateTimeField(null=True, blank=True)
     notes = models.TextField(blank=True, help_text="What was learned")
+    notes_version = models.PositiveIntegerField(default=1, help_text="Goes up when the notes are saved")
 
     class Meta:
         ordering = ["-started_at", "-id"]

@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from accounts.access import can, visible_teams
 from accounts.models import Team, User
 from incidents.models import Escalation, EscalationPolicy
+from incidents.queries.incidents import visible_incidents
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ def visible_policies(user: User) -> QuerySet[EscalationPolicy]:
 
 
 def visible_escalations(user: User) -> QuerySet[Escalation]:
-    """Of the user's teams, and the organisation's for organisation-wide roles; none of private incidents."""
+    """Of the user's teams, and the organisation's for its roles; those of private incidents for who sees them."""
     mine = Q(team__in=visible_teams(user)) | (Q(team=None) if can(user, "team.view") else Q())
-    found = Escalation.objects.filter(mine).exclude(incident__is_private=True)
+    open_to = Q(incident=None) | Q(incident__is_private=False) | Q(incident__in=visible_incidents(user).values("pk"))
+    found = Escalation.objects.filter(mine & open_to)
     return found.select_related("team", "incident", "acknowledged_by").prefetch_related("history")
 
 

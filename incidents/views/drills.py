@@ -14,10 +14,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, person_of, require
 from accounts.models import User
-from accounts.posted import author_of, report, text_of
+from accounts.posted import author_of, report, text_of, whole_number
 from aiops_site.charts import Chart, Series
 from aiops_site.formats import span_text
-from incidents.actions.drills import end_drill, save_notes, say_moment, start_drill
+from incidents.actions.drills import Outdated, end_drill, save_notes, say_moment, start_drill
 from incidents.forms.drills import DrillForm, MomentForm
 from incidents.models import Drill, FailureMode
 from incidents.queries.drills import alerts_of, controls_of, visible_drills
@@ -143,8 +143,12 @@ def drill_start(request: HttpRequest) -> HttpResponse:
 @require_safe
 def drill_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Live while it runs; the score and what was learned afterwards."""
+    return _detail(request, get_object_or_404(visible_drills(person_of(request)), pk=pk))
+
+
+def _detail(request: HttpRequest, drill: Drill, refused: str | None = None) -> HttpResponse:
+    """The page of a drill; with `refused`, notes that were not saved because others were meanwhile: 409."""
     user = person_of(request)
-    drill = get_object_or_404(visible_drills(user), pk=pk)
     one, now = shown(drill, user), timezone.now()
     minutes = (now - drill.fault_at) // timedelta(minutes=1)
     cards = SCENARIOS[drill.scenario].cards
@@ -162,7 +166,9 @@ def drill_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "cards": [(at, text) for at, text in cards if at <= minutes or not drill.is_running],
             "to_say": [clock for clock in one.clocks if clock.took is None],
             "modes": FailureMode.choices,
+            "refused": refused,
         },
+        status=200 if refused is None else 409,
     )
 
 
@@ -197,8 +203,13 @@ def drill_say(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def drill_notes(request: HttpRequest, pk: int) -> HttpResponse:
+    """What was learned. Where somebody saved meanwhile: 409, with theirs and what was typed."""
     drill = get_object_or_404(visible_drills(person_of(request)), pk=pk)
     require(request.user, "incident.work", drill.team)
-    save_notes(author=author_of(request), drill=drill, notes=text_of(request, "notes", 10_000))
+    notes, version = text_of(request, "notes", 10_000), whole_number(request.POST.get("version", "")) or 0
+    try:
+        save_notes(author=author_of(request), drill=drill, notes=notes, version=version)
+    except Outdated as outdated:
+        return _detail(request, outdated.drill, refused=notes)
     messages.success(request, "What was learned is saved.")
     return redirect("drill-detail", pk=pk)

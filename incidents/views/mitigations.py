@@ -49,7 +49,8 @@ def incident_mitigations(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {"durations": DURATIONS, "current": _current(incident, now)}
     try:
         found = assessed(incident, now)
-        context["offers"] = [_offer(incident, found, one) for one in mitigations(found, mode, scope_of(incident))]
+        fitting = mitigations(found, mode, scope_of(incident))
+        context["offers"] = [_offer(incident, found, one) for one in fitting if not _is_set(one, context["current"])]
         context["for_mode"] = FailureMode(mode).label if mode else _first(found)
         context["is_guess"] = not mode
     except QueryError as error:
@@ -63,6 +64,12 @@ def _first(found: Assessment) -> str:
 
 def _current(incident: Incident, now: datetime) -> list[Control]:
     return list(in_force(now).filter(origin=Control.Origin.INCIDENT, origin_key=origin_of(incident)))
+
+
+def _is_set(one: Mitigation, current: list[Control]) -> bool:
+    """Whether just this is in force already: it is on top of the panel, with its undo."""
+    asked = (one.what | one.where).items()
+    return bool(one.what) and any(all(getattr(c, name) == value for name, value in asked) for c in current)
 
 
 def _offer(incident: Incident, found: Assessment, one: Mitigation) -> dict[str, Any]:
@@ -145,11 +152,16 @@ def incident_watch(request: HttpRequest, pk: int) -> HttpResponse:
         ]
         context |= {
             "rows": rows,
-            "recovered": bool(found) and found[0].back and any(one.in_force(now) for one in found),
+            "recovered": bool(found) and _is_over(found[0]) and any(one.in_force(now) for one in found),
         }
     except QueryError as error:
         context["problem"] = str(error)
     return panel(request, "watch", incident, "Did it help?", context)
+
+
+def _is_over(last: Watched) -> bool:
+    """Whether it is time to end what is in force: back to usual, and not said while it is too early to tell."""
+    return last.back and last.verdict.outcome != "early"
 
 
 def _chart(request: HttpRequest, one: Watched) -> Chart:
