@@ -14,6 +14,7 @@ django.setup()
 
 pytest_plugins = [
     "tests.cast",
+    "tests.migrated",
     "tests.hot_tables",
     "tests.ingest",
     "tests.running_desk",

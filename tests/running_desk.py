@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from aiops_site.desk.supervisor import wait_for
+from tests import migrated
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 90
+START_SECONDS = 180
 # What the tests' own Django needs and the desk must not inherit.
 NOT_INHERITED = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DEBUG")
 
@@ -141,14 +142,17 @@ class RunningDesk:
 
 
 @contextmanager
-def new_desk(**environment: str):
+def new_desk(*, furnished: bool = True, **environment: str):
     """A desk that is up, in a new directory; stopped at the end, and nothing of it may be left.
 
+    A `furnished` one begins with a migrated database, where we have one to copy; else it makes its own from nothing.
     Not below pytest's tmp_path: every run of pytest closes that to other users again, and as root the database belongs
     to another user.
     """
     with tempfile.TemporaryDirectory(prefix="desk-", ignore_cleanup_errors=True) as place:
         running = RunningDesk(Path(place) / "data", **environment)
+        if furnished:
+            migrated.furnish(running.data_dir)
         yield running.start()
         running.stop()
         running.wait_gone()

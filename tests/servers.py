@@ -37,9 +37,20 @@ def provide() -> None:
         os.environ["BROKER_URL"] = start_valkey(place)
 
 
+def embedded_postgres(place: Path) -> EmbeddedPostgres:
+    """A server that forgets what a power cut would."""
+    return EmbeddedPostgres(place, settings=FAST_AND_FORGETFUL)
+
+
+def own_postgres() -> EmbeddedPostgres | None:
+    """The server that these tests started; None where they use one of the environment."""
+    server = embedded_postgres(Path(os.environ["DATA_DIR"]))
+    return server if server.url == os.environ["DATABASE_URL"] else None
+
+
 def start_postgres(place: Path) -> str:
-    """Start a server that forgets what a power cut would; returns its URL."""
-    server = EmbeddedPostgres(place, settings=FAST_AND_FORGETFUL)
+    """Start a server; returns its URL."""
+    server = embedded_postgres(place)
     server.prepare()
     start(services.postgres(server, environment.child_environment(place, {})), place)
     wait_for(server.is_ready, START_SECONDS)

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from aiops_site.desk import places
 from aiops_site.desk.supervisor import wait_for
+from tests import migrated
 from tests.cast import make_key, make_team
 from tests.ingest import event, send
 from tests.running_desk import RunningDesk
@@ -177,7 +178,9 @@ def test_a_full_disk_under_the_events_is_503_and_ingest_goes_on_when_there_is_ro
 def desk_on_small_disk():
     """A desk all of whose data, logs and queues are on a disk of 800 MB."""
     with small_disk(800) as disk:
-        desk = RunningDesk(disk / "data").start()
+        desk = RunningDesk(disk / "data")
+        migrated.furnish(desk.data_dir)
+        desk.start()
         try:
             yield desk, disk
         finally:

@@ -20,8 +20,8 @@ MARK = "insert into usage_rollup_mark (tier, team_id, bucket) values (0, 1, date
 
 @pytest.fixture(scope="module")
 def own_desk():
-    """A desk for this file alone, which kills it in every way."""
-    with new_desk() as running:
+    """A desk for this file alone, which kills it in every way; its first start is from nothing, as a user's is."""
+    with new_desk(furnished=False) as running:
         yield running
 
 
