@@ -25,7 +25,9 @@ OWN_FIELDS = {
     "breaker": (),
     "failover": ("failover_order",),
     "throttle": ("queue_class", "requests_per_minute"),
+    "rate_limit": ("requests_per_minute", "tokens_per_minute", "concurrency"),
 }
+OF_SOME_KINDS = ("mode", "queue_class", *OWN_FIELDS["rate_limit"], "failover_order")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class What:
     tool_name: str = ""
     queue_class: str = ""
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
     failover_order: list[str] = field(default_factory=list)
 
 
@@ -163,12 +167,22 @@ def _kind_problems(control: Control) -> dict[str, str]:
             problems["queue_class"] = "This must be realtime, batch or backfill."
         if control.requests_per_minute is None:
             problems["requests_per_minute"] = "Say how many requests a minute are let through; 0 stops them."
-    for name in ("mode", "queue_class", "requests_per_minute", "failover_order"):
+    if control.kind == "rate_limit":
+        problems |= _amount_problems(control)
+    for name in OF_SOME_KINDS:
         if name not in OWN_FIELDS[control.kind] and getattr(control, name) not in ("", None, []):
             problems[name] = f"A {control.get_kind_display().lower()} has none. Leave it empty."
     if control.tool_name and control.kind != "kill_switch":
         problems["tool_name"] = "Only a kill switch takes a tool away."
     return problems
+
+
+def _amount_problems(control: Control) -> dict[str, str]:
+    amounts = {name: getattr(control, name) for name in OWN_FIELDS["rate_limit"]}
+    if all(amount is None for amount in amounts.values()):
+        return {"requests_per_minute": "Give at least one limit: requests, tokens or calls at once."}
+    low = "This must be at least 1. To stop calls, use a kill switch or a breaker."
+    return {name: low for name, amount in amounts.items() if amount is not None and amount < 1}
 
 
 def _record(

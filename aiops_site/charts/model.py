@@ -19,7 +19,9 @@ X = datetime | str
 STEPS = {
     "minute": timedelta(minutes=1),
     "5min": timedelta(minutes=5),
+    "15min": timedelta(minutes=15),
     "hour": timedelta(hours=1),
+    "6hour": timedelta(hours=6),
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }

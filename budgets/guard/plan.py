@@ -77,10 +77,9 @@ def make_plan(snapshot: Snapshot, key: ApiKey, request: Reserve, at: datetime) -
     options, denied = _options(snapshot, team_id, request, facts, stance, expected, at)
     covered = [_with(facts, one.provider, one.model) for one in options] or [facts]
     budgets = [snapshot.budgets.over(team_id, one) for one in covered]
-    limits = [snapshot.limits.over(team_id, one) for one in covered]
-    rates = {f"limit:{one.pk}": _limit(one) for some in limits for one in some}
-    rates |= {f"throttle:{one.pk}": _throttle(one) for one in stance.throttles}
-    throttles = {f"throttle:{one.pk}" for one in stance.throttles}
+    throttles = [_gate_of(one, f"throttle of {one.queue_class}") for one in stance.throttles]
+    gates = [throttles + _limits(snapshot, team_id, one, at) for one in covered]
+    rates = {gate.key: gate for some in gates for gate in some}
     known = {one.budget.pk: one for some in budgets for one in some}
     return Plan(
         snapshot,
@@ -94,14 +93,18 @@ def make_plan(snapshot: Snapshot, key: ApiKey, request: Reserve, at: datetime) -
         sorted(known.values(), key=lambda one: one.period_id(at) or 0),
         [rates[name] for name in sorted(rates)],
         [
-            ({one.budget.pk for one in some}, {f"limit:{one.pk}" for one in few} | throttles)
-            for some, few in zip(budgets, limits, strict=True)
+            ({one.budget.pk for one in some}, {gate.key for gate in few})
+            for some, few in zip(budgets, gates, strict=True)
         ],
     )
 
 
 def _in_force(snapshot: Snapshot, team_id: int, facts: Facts, at: datetime) -> list[Control]:
-    return [one for one in snapshot.controls.over(team_id, facts) if one.expires_at is None or one.expires_at > at]
+    return [one for one in snapshot.controls.over(team_id, facts) if _holds(one, at)]
+
+
+def _holds(control: Control, at: datetime) -> bool:
+    return control.expires_at is None or control.expires_at > at
 
 
 def _expected(request: Reserve, team_id: int) -> Expected:
@@ -176,12 +179,19 @@ def _with(facts: Facts, provider: str, model: str) -> Facts:
     return tuple(changed)
 
 
-def _limit(row: Any) -> Gate:
-    return Gate(f"limit:{row.pk}", row.name, row.requests_per_minute, row.tokens_per_minute, row.concurrency)
+def _limits(snapshot: Snapshot, team_id: int, facts: Facts, at: datetime) -> list[Gate]:
+    """Rate limits over a call as it would be made: those that last, and those set for a time."""
+    lasting = [
+        Gate(f"limit:{row.pk}", row.name, row.requests_per_minute, row.tokens_per_minute, row.concurrency)
+        for row in snapshot.limits.over(team_id, facts)
+    ]
+    for_now = [one for one in snapshot.limits_for_now.over(team_id, facts) if _holds(one, at)]
+    return lasting + [_gate_of(one, f"rate limit for now: {one.scope_label}") for one in for_now]
 
 
-def _throttle(control: Control) -> Gate:
-    return Gate(f"throttle:{control.pk}", f"throttle of {control.queue_class}", control.requests_per_minute, None, None)
+def _gate_of(control: Control, name: str) -> Gate:
+    amounts = (control.requests_per_minute, control.tokens_per_minute, control.concurrency)
+    return Gate(f"throttle:{control.pk}", name, *amounts)
 
 
 def parameters(plan: Plan, key: ApiKey, digest: int | None, now: datetime | None) -> list[Any]:

@@ -71,7 +71,8 @@ class Snapshot:
     book: Book
     budgets: Coverage[Known]
     limits: Coverage[RateLimit]
-    controls: Coverage[Control]
+    controls: Coverage[Control]  # all but rate limits, which decide nothing but how many
+    limits_for_now: Coverage[Control]
     policies: dict[tuple[int | None, str, str], Policy] = field(default_factory=dict)
 
     def policy(self, team_id: int, feature: str, mode: str) -> Policy:
@@ -114,12 +115,16 @@ def _read(versions: Versions, prices: Book) -> Snapshot:
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         now = cursor.fetchone()[0]
+    controls = list(
+        Control.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), ended_at=None).select_related("team")
+    )
     return Snapshot(
         versions,
         prices,
         Coverage(known_budgets(Budget.objects.filter(is_active=True), now), lambda known: known.budget),
         Coverage(RateLimit.objects.filter(is_active=True)),
-        Coverage(Control.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), ended_at=None)),
+        Coverage(one for one in controls if one.kind != Control.Kind.RATE_LIMIT),
+        Coverage(one for one in controls if one.kind == Control.Kind.RATE_LIMIT),
         {(one.team_id, one.feature, one.mode): _policy(one) for one in ModePolicy.objects.all()},
     )
 

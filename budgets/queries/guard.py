@@ -9,8 +9,10 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import F, QuerySet, Sum
 
-from accounts.models import Team
+from accounts.models import Team, User
 from budgets.models import Budget, GuardCount, Hold, RateLimit
+from incidents.controls import in_force, visible_controls
+from incidents.models import Control
 
 LATELY = timedelta(hours=24)
 STEP = timedelta(minutes=15)
@@ -150,3 +152,9 @@ def rate_limits(teams: Iterable[Team], *, of_all: bool) -> QuerySet[RateLimit]:
     found = RateLimit.objects.filter(is_active=True).select_related("team")
     mine = found.filter(team__in=list(teams))
     return (mine | found.filter(team=None)) if of_all else mine
+
+
+def limits_for_now(user: User, now: datetime) -> QuerySet[Control]:
+    """Rate limits and throttles set for a time that the user may see, newest first."""
+    slowing = (Control.Kind.RATE_LIMIT, Control.Kind.THROTTLE)
+    return visible_controls(user).filter(pk__in=in_force(now), kind__in=slowing)

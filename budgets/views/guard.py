@@ -19,6 +19,7 @@ from budgets.limits import add_limit, end_limit
 from budgets.models import Hold
 from budgets.queries import guard as queries
 from budgets.queries.visible import sees_organisation
+from incidents.controls import may_set
 
 CURL = """curl -X POST {url} \\
   -H "Authorization: Bearer $AIOPS_KEY" -H 'Content-Type: application/json' \\
@@ -100,6 +101,7 @@ def limit_list(request: HttpRequest) -> HttpResponse:
         {
             "tabs": tabs("rate-limit-list"),
             "limits": [(one, can(user, "control.set", one.team)) for one in limits],
+            "for_now": [(one, may_set(user, one.team)) for one in queries.limits_for_now(user, timezone.now())],
             "may_set": can_anywhere(user, "control.set"),
         },
     )

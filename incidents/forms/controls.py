@@ -22,6 +22,7 @@ KIND_FIELDS = {
     "breaker": (),
     "failover": ("failover_order",),
     "throttle": ("queue_class", "requests_per_minute"),
+    "rate_limit": ("requests_per_minute", "tokens_per_minute", "concurrency"),
 }
 SLICE_LABELS = {"user_hash": "User", "cost_center": "Cost centre"}
 
@@ -53,7 +54,13 @@ class ControlForm(forms.Form):
         required=False,
     )
     requests_per_minute = forms.IntegerField(
-        min_value=0, max_value=10_000_000, required=False, help_text="0 stops them"
+        min_value=0, max_value=10_000_000, required=False, help_text="Within any 60 seconds; a throttle of 0 stops them"
+    )
+    tokens_per_minute = forms.IntegerField(
+        min_value=1, max_value=10**12, required=False, help_text="Input and output, as estimated; empty: no limit"
+    )
+    concurrency = forms.IntegerField(
+        min_value=1, max_value=10_000_000, required=False, label="Calls at once", help_text="Empty: no limit"
     )
     lasts = forms.ChoiceField(choices=DURATIONS, required=False, label="For", initial="60")
     reason = forms.CharField(max_length=500, help_text="Who reads the history should understand it")
@@ -70,7 +77,7 @@ class ControlForm(forms.Form):
 
     @property
     def what(self) -> What:
-        names = ("kind", "mode", "tool_name", "queue_class", "requests_per_minute", "failover_order")
+        names = ("kind", "mode", "tool_name", "queue_class", *KIND_FIELDS["rate_limit"], "failover_order")
         return What(**{name: self.cleaned_data[name] for name in names})
 
     @property

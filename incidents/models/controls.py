@@ -28,6 +28,7 @@ class Control(CallScope):
         BREAKER = "breaker", "Circuit breaker"
         FAILOVER = "failover", "Provider failover"
         THROTTLE = "throttle", "Queue throttle"
+        RATE_LIMIT = "rate_limit", "Rate limit"
 
     class Origin(models.TextChoices):
         PERSON = "person", "A person"
@@ -44,7 +45,11 @@ class Control(CallScope):
     failover_order = ArrayField(
         models.CharField(max_length=200), default=list, blank=True, help_text="Providers in the order to try"
     )
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Of a throttle; 0 stops it")
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of a throttle, which 0 stops, or a rate limit"
+    )
+    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Of a rate limit")
+    concurrency = models.PositiveIntegerField(null=True, blank=True, help_text="Of a rate limit: open reservations")
     origin = models.CharField(max_length=10, choices=Origin.choices)
     origin_key = models.CharField(max_length=200, blank=True, help_text="What within the origin, e.g. budget:12:85")
     reason = models.CharField(max_length=500)
@@ -69,6 +74,13 @@ class Control(CallScope):
                 name="control_throttle_names_class_and_rate",
             ),
             models.CheckConstraint(
+                condition=~Q(kind="rate_limit")
+                | Q(requests_per_minute__isnull=False)
+                | Q(tokens_per_minute__isnull=False)
+                | Q(concurrency__isnull=False),
+                name="control_rate_limit_limits_something",
+            ),
+            models.CheckConstraint(
                 condition=Q(expires_at__isnull=True) | Q(expires_at__gt=F("created_at")),
                 name="control_expires_after_start",
             ),
@@ -91,7 +103,17 @@ class Control(CallScope):
             return f"Failover to {', '.join(self.failover_order)}"
         if self.kind == self.Kind.THROTTLE:
             return f"{self.queue_class} at {self.requests_per_minute} requests/min"
+        if self.kind == self.Kind.RATE_LIMIT:
+            return f"Rate limit of {', '.join(self._amounts())}"
         return f"{self.get_kind_display()} of {self.tool_name}" if self.tool_name else self.get_kind_display()
+
+    def _amounts(self) -> list[str]:
+        amounts = (
+            (self.requests_per_minute, "requests/min"),
+            (self.tokens_per_minute, "tokens/min"),
+            (self.concurrency, "calls at once"),
+        )
+        return [f"{amount:,} {unit}" for amount, unit in amounts if amount is not None]
 
     def is_in_force(self, now: datetime) -> bool:
         return self.ended_at is None and (self.expires_at is None or self.expires_at > now)

@@ -6,7 +6,7 @@ from typing import Any
 
 from incidents.models import Control, Incident, TimelineEntry
 from incidents.queries.triage import MADE
-from incidents.rules.triage.signals import BY_NAME, Signal
+from incidents.rules.triage.signals import LOAD, WATCHED, Signal
 from incidents.rules.triage.watch import Verdict, is_back, judge
 from usage.metrics import MetricQuery, MetricResult, kept_step, query
 from usage.metrics.window import FIXED_STEPS
@@ -54,7 +54,7 @@ def watched(incident: Incident, now: datetime) -> list[Watched]:
 
 def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, now: datetime) -> Watched:
     facts = entry.data["mitigation"]
-    signal = BY_NAME[facts["signal"]]
+    signal = WATCHED[facts["signal"]]
     until = _until(incident, control, entry.at, now)
     usual = tuple(facts["usual"]) if facts.get("usual") else None
     first = max(min(incident.impact_started_at, entry.at - LEAST), entry.at - BEFORE)
@@ -102,7 +102,8 @@ def _until(incident: Incident, control: Control | None, at: datetime, now: datet
 
 
 def _names(signal: Signal) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*MADE.get(signal.bad, (signal.bad,)), signal.base)))
+    counted = () if signal.base == LOAD.base else (signal.base,)
+    return tuple(dict.fromkeys((*MADE.get(signal.bad, (signal.bad,)), *counted)))
 
 
 def _read(incident: Incident, facts: dict[str, Any], signal: Signal, start, end, step=None) -> MetricResult:
@@ -121,12 +122,17 @@ def _bad(result: MetricResult, signal: Signal, at: datetime | None = None) -> in
 def _counts(incident: Incident, facts: dict[str, Any], signal: Signal, start, end) -> tuple[int, int]:
     """(bad, base) of a window; its ends are whole minutes."""
     result = _read(incident, facts, signal, start, end)
-    return _bad(result, signal), result.value(signal.base)
+    base = round((end - start) / MINUTE) if signal.base == LOAD.base else result.value(signal.base)
+    return _bad(result, signal), base
 
 
 def _points(incident, facts, signal: Signal, start, end, step: str) -> list[tuple[datetime, float | None]]:
     result = _read(incident, facts, signal, start, end, step)
-    return [
-        (at, _bad(result, signal, at) / base if (base := result.value(signal.base, at=at)) else None)
-        for at in result.buckets
-    ]
+    width = FIXED_STEPS.get(step, timedelta(days=1))
+    return [(at, _rate(result, signal, at, min(at + width, end) - max(at, start))) for at in result.buckets]
+
+
+def _rate(result: MetricResult, signal: Signal, at: datetime, length: timedelta) -> float | None:
+    """Of one bucket, `length` of which lies in the window."""
+    base = length / MINUTE if signal.base == LOAD.base else result.value(signal.base, at=at)
+    return _bad(result, signal, at) / base if base and base > 0 else None

@@ -47,6 +47,8 @@ def mitigations(found: Assessment, mode: str = "", scope: dict[str, list[str]] |
 
 def usual_of(found: Assessment, one: Mitigation) -> tuple[float, int] | None:
     """The usual (bad, base) of the signal that is watched, over the slice that is watched; None where it is unknown."""
+    if one.signal not in BY_NAME:
+        return one.usual
     signal, table = BY_NAME[one.signal], found.picture.table
     places = [
         place

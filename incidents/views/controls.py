@@ -13,7 +13,7 @@ from accounts.access import can_anywhere, person_of, require, visible_teams
 from accounts.models import Team
 from accounts.posted import author_of, report, text_of
 from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
-from incidents.forms import SLICE, ControlForm, PolicyForm
+from incidents.forms import KIND_FIELDS, SLICE, ControlForm, PolicyForm
 from incidents.models import Control, ModePolicy
 from incidents.models.controls import Mode
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
@@ -25,6 +25,8 @@ DOES = {
     "breaker": "Stops every call of the slice; of one provider only, where you name one and a failover has others.",
     "failover": "Sends the calls to the first provider in the list that is not stopped.",
     "throttle": "Lets only so many calls of a queue class through a minute.",
+    "rate_limit": "Lets only so many calls or tokens through a minute, or so many calls at once; the others are told "
+    "when to come again. One that is to stay is kept under Guard, rate limits.",
 }
 
 
@@ -82,7 +84,7 @@ def control_set(request: HttpRequest) -> HttpResponse:
 
 
 def _prefilled(request: HttpRequest) -> dict[str, object]:
-    names = ("mode", "tool_name", "queue_class", "failover_order", *SLICE)
+    names = ("mode", "tool_name", "queue_class", "failover_order", *KIND_FIELDS["rate_limit"], *SLICE)
     found: dict[str, object] = {name: request.GET[name] for name in names if name in request.GET}
     team = visible_teams(request.user).filter(slug=request.GET.get("team", "")).first()
     kind = request.GET.get("kind")

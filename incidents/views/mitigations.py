@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import can, person_of, require
-from accounts.posted import author_of, text_of
+from accounts.posted import author_of, text_of, whole_number
 from aiops_site.charts import Chart, Marker, Series
 from incidents.actions.triage import Plan, mitigate, origin_of, unmitigate
 from incidents.controls import in_force
@@ -23,7 +23,7 @@ from incidents.models import Control, FailureMode, Incident
 from incidents.queries.incidents import get_incident
 from incidents.queries.watch import Watched, watched
 from incidents.rules.triage.advice import Mitigation
-from incidents.rules.triage.signals import BY_NAME
+from incidents.rules.triage.signals import WATCHED
 from incidents.triage import Assessment, mitigations
 from incidents.triage.window import scope_of, usual_of
 from incidents.views.triage import assessed, panel
@@ -33,6 +33,12 @@ from usage.scope import zone_of
 # What was offered comes back signed: it is done just as it was shown, however the figures moved meanwhile.
 SALT = "incidents.mitigation"
 OFFER_LASTS = timedelta(hours=2)
+# What a rate limit is given in: field → as people read it.
+AMOUNTS = {
+    "requests_per_minute": "Calls a minute",
+    "tokens_per_minute": "Tokens a minute",
+    "concurrency": "Calls at once",
+}
 
 
 @login_required
@@ -83,9 +89,9 @@ def _offer(incident: Incident, found: Assessment, one: Mitigation) -> dict[str, 
         "where": one.where,
     }
     facts |= {"watched": one.watched, "change": one.change, "usual": usual, "incident": incident.pk}
-    signal = BY_NAME[one.signal].label
-    page = reverse(one.page) if one.page else ""
-    return {"one": one, "token": signing.dumps(facts, salt=SALT), "watches": signal, "page": page}
+    signal = WATCHED[one.signal].label
+    amounts = [(name, AMOUNTS[name], amount) for name, amount in one.amounts.items()]
+    return {"one": one, "token": signing.dumps(facts, salt=SALT), "watches": signal, "amounts": amounts}
 
 
 def _mitigate(request: HttpRequest, incident: Incident, now: datetime) -> HttpResponse:
@@ -105,6 +111,7 @@ def _mitigate(request: HttpRequest, incident: Incident, now: datetime) -> HttpRe
     lasts = timedelta(minutes=int(minutes)) if minutes in {value for value, _ in DURATIONS if value} else None
     reason = text_of(request, "reason") or f"{incident.number}: {plan.title}"
     try:
+        plan.what.update(_amounts(request, plan))
         mitigate(
             author=author_of(request),
             incident=incident,
@@ -114,11 +121,32 @@ def _mitigate(request: HttpRequest, incident: Incident, now: datetime) -> HttpRe
             at=now,
         )
     except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
+        messages.error(request, _said(error))
         return back
     said = "is in force. The guard's answers follow it from now on" if plan.kind == "control" else "is in the timeline"
     messages.success(request, f"{plan.title}: this {said}. Watch below whether it helps.")
     return redirect(f"{reverse('incident-detail', args=[incident.pk])}#watch")
+
+
+def _amounts(request: HttpRequest, plan: Plan) -> dict[str, int | None]:
+    """How much a rate limit lets through is for people to say; None where it is left empty.
+
+    Raises ValidationError by field where one is no whole number.
+    """
+    if plan.what.get("kind") != Control.Kind.RATE_LIMIT:
+        return {}
+    said = {name: text_of(request, name) for name in AMOUNTS}
+    if wrong := [name for name, text in said.items() if text and whole_number(text) is None]:
+        raise ValidationError({wrong[0]: "Give a whole number from 1, or leave it empty."})
+    return {name: whole_number(text) for name, text in said.items()}
+
+
+def _said(error: ValidationError) -> str:
+    """What was refused, with the name of a number's field."""
+    if not hasattr(error, "error_dict"):
+        return " ".join(error.messages)
+    told = [(AMOUNTS.get(name, ""), text) for name, texts in error.message_dict.items() for text in texts]
+    return " ".join(f"{label}: {text}" if label else text for label, text in told)
 
 
 @login_required

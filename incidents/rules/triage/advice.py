@@ -1,18 +1,19 @@
 """What helps against a failure mode, reversible first: controls with their slice filled in, and roll-backs to do.
 
 A *control* acts through the guard at once and ends by itself; a *step* is done outside the desk and told to it, so that
-its effect is watched all the same; a *page* leads to where a limit is kept.
+its effect is watched all the same.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiops_site import formats
 from incidents.models import FailureMode
+from incidents.rules.triage.limits import rate_in, slices, suggested
 from incidents.rules.triage.picture import Picture, Recent
 from incidents.rules.triage.radius import Radius
-from incidents.rules.triage.signals import BY_NAME, strength
+from incidents.rules.triage.signals import BY_NAME, LOAD, strength
 
 MOST_SLICES = 3  # a control each for so many values; of more, one over all
 HEALTHY_CALLS = 10  # a provider with fewer calls is no place to send traffic to unseen
@@ -23,11 +24,12 @@ LEAST_RATE = 1  # requests a minute
 class Mitigation:
     """One thing to do. where, what: as incidents.controls has them, without the team; a step has neither.
 
-    signal, watched: what shows whether it helped, and of which slice (dimension → values).
+    signal, watched: what shows whether it helped, and of which slice (dimension → values). amounts: of a rate limit,
+    what is suggested by field. usual: (bad, base) of the load on a usual day, where it is watched and known.
     """
 
     key: str
-    kind: Literal["control", "step", "page"]
+    kind: Literal["control", "step"]
     title: str
     why: str
     signal: str
@@ -35,10 +37,8 @@ class Mitigation:
     where: dict[str, str] = field(default_factory=dict)
     watched: dict[str, list[str]] = field(default_factory=dict)
     change: dict[str, str] = field(default_factory=dict)  # of a step: the change marker it leaves
-    page: str = ""  # of a page: the name of its address
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    amounts: dict[str, int | None] = field(default_factory=dict)
+    usual: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,9 @@ def _provider(at: Situation) -> Iterator[Mitigation]:
 
 def _rate_limit(at: Situation) -> Iterator[Mitigation]:
     yield from _throttle(at)
+    yield from _limit(at, "Below the provider's: refused calls cost nothing, and are told when to come again.", True)
     yield from _conserve(at)
     yield from _failover(at)
-    yield Mitigation(
-        "page:limit",
-        "page",
-        "Set a rate limit of your own",
-        "Below the provider's, by team, feature or tenant: refused calls cost nothing.",
-        at.signal,
-        page="rate-limit-add",
-    )
 
 
 def _retrieval(at: Situation) -> Iterator[Mitigation]:
@@ -147,15 +140,8 @@ def _safety(at: Situation) -> Iterator[Mitigation]:
 
 def _cost(at: Situation) -> Iterator[Mitigation]:
     yield from _conserve(at)
+    yield from _limit(at, "A loop gets no further than that, and what it costs is bounded.")
     yield from _throttle(at)
-    yield Mitigation(
-        "page:limit",
-        "page",
-        "Set a rate limit",
-        "Calls or tokens a minute, by team, feature, tenant or user.",
-        at.signal,
-        page="rate-limit-add",
-    )
     yield from _version_back(at, "prompt_version", "prompt")
     yield from _kill(at)
 
@@ -184,6 +170,7 @@ def _application(at: Situation) -> Iterator[Mitigation]:
 def _other(at: Situation) -> Iterator[Mitigation]:
     yield from _conserve(at)
     yield from _throttle(at)
+    yield from _limit(at, "Fewer calls of these, whatever it is.")
     yield from _kill(at)
 
 
@@ -300,6 +287,28 @@ def _throttle(at: Situation) -> Iterator[Mitigation]:
     why = f"Batch work waits: half of the {at.picture.table.sum('calls') / minutes:.1f} calls a minute there are now."
     what = {"kind": "throttle", "queue_class": "batch", "requests_per_minute": rate}
     yield _control(at, "throttle:batch", f"Throttle batch work to {formats.counted(rate, 'calls')} a minute", why, what)
+
+
+def _limit(at: Situation, why: str, is_refused: bool = False) -> Iterator[Mitigation]:
+    """A rate limit over each part of the blast radius. Where it is against 429s these are watched, else the load."""
+    by_429s = at.signal == "limited"
+    for where in slices(at.radius) or _slices(at):
+        over = where | at.within
+        rate = rate_in(at.picture, over)
+        found = suggested(rate, at.picture.impact.p95, is_refused=is_refused)
+        named = " · ".join(where.values())
+        yield Mitigation(
+            f"limit:{named}",
+            "control",
+            f"Limit the calls of {named}" if named else "Limit the calls",
+            f"{why} {found.why}",
+            at.signal if by_429s else LOAD.name,
+            {"kind": "rate_limit"},
+            over,
+            at.watched if by_429s else {name: [value] for name, value in over.items()},
+            amounts=found.amounts,
+            usual=None if by_429s or not rate.usual_minutes else (rate.usual_calls, round(rate.usual_minutes)),
+        )
 
 
 def _failing_tools(at: Situation) -> list[str]:

@@ -132,6 +132,12 @@ SIGNALS = (
     ),
 )  # fmt: skip
 BY_NAME = {signal.name: signal for signal in SIGNALS}
+# Says nothing about a cause; shows what a limit does.
+LOAD = Signal(
+    "load", "Model calls a minute", "calls", "minutes", 0.25, 1.0, "a minute, of {count}",
+    kind="amount", unit="calls/min",
+)  # fmt: skip
+WATCHED = BY_NAME | {LOAD.name: LOAD}
 
 
 NOUNS = {
@@ -146,6 +152,7 @@ NOUNS = {
     "policy_checks": "checks",
     "tool_executions": "tool calls",
     "conversations": "conversations",
+    "minutes": "minutes",
 }
 
 
