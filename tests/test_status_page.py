@@ -1,6 +1,7 @@
 """The public status page: what it says, what it must not say, and that it answers without a database."""
 
 import json
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
@@ -227,7 +228,9 @@ def test_without_any_copy_it_says_that_the_status_is_not_known(client, database_
 def test_a_broker_that_is_away_costs_nobody_the_page(client, cast, settings):
     settings.BROKER_URL = "redis://127.0.0.1:1/0"
     component("Chat")
+    began = time.monotonic()
     assert [one["name"] for one in state(client)["components"]] == ["Chat"]
+    assert time.monotonic() - began < 2  # one refused connection, not one retried for seconds
 
 
 # --- Editing ------------------------------------------------------------------------------------------------------

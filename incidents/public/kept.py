@@ -7,6 +7,8 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -82,24 +84,28 @@ def _newer(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str
     return max(known, key=lambda found: found["generated_at"], default=None)
 
 
-def _client(broker: Connection) -> Any:
-    channel: Any = broker.default_channel
-    return channel.client
+@contextmanager
+def _broker() -> Iterator[Any]:
+    """A client of the broker, tried once: nobody waits for a copy."""
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"max_retries": 1, "interval_start": 0}
+    with Connection(settings.BROKER_URL, transport_options=options) as broker:
+        channel: Any = broker.default_channel
+        yield channel.client
 
 
 def _to_broker(found: dict[str, Any]) -> None:
     """A broker that is away costs the other processes a copy, not this one its answer."""
     try:
-        with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
-            _client(broker).set(KEY, json.dumps(found), ex=KEPT_SECONDS)
+        with _broker() as client:
+            client.set(KEY, json.dumps(found), ex=KEPT_SECONDS)
     except BROKER_AWAY as error:
         log.warning("status page not kept in the broker: %s", error)
 
 
 def _from_broker() -> dict[str, Any] | None:
     try:
-        with Connection(settings.BROKER_URL, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
-            text = _client(broker).get(KEY)
+        with _broker() as client:
+            text = client.get(KEY)
     except BROKER_AWAY as error:
         log.warning("no copy of the status page from the broker: %s", error)
         return None
