@@ -1,5 +1,7 @@
 """The weekly operations review: its week, its figures, and decisions that are not lost."""
 
+import html
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -9,7 +11,7 @@ from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import AuditEntry
-from aiops_site.operations.rules import Week, largest, trend, week_of
+from aiops_site.operations.rules import Line, Week, largest, trend, week_of
 from incidents.actions.incidents import declare_incident
 from incidents.actions.reviews import decide
 from incidents.models import ReviewDecision
@@ -47,8 +49,8 @@ def test_the_week_asked_for_or_the_last_whole_one(text, name):
 
 def test_the_largest_leave_out_what_is_unknown_or_nothing():
     pairs = [(("a",), Decimal(1)), (("b",), None), (("c",), Decimal(3)), (("d",), 0)]
-    found = largest(pairs, {("c",): Decimal(2)}, 5)
-    assert [(line.names, line.value, line.before) for line in found] == [(("c",), 3, 2), (("a",), 1, None)]
+    found = largest(pairs, {("c",): Decimal(2)}, 5, "/of/{0[0]}".format)
+    assert found == [Line(("c",), Decimal(3), Decimal(2), "/of/c"), Line(("a",), Decimal(1), None, "/of/a")]
 
 
 def test_a_trend_is_a_sentence():
@@ -92,6 +94,22 @@ def test_it_shows_the_week_beside_the_week_before(client, cast, traffic, week):
     assert "acme" in text
     assert ">90<" in text
     assert "The guard denied and degraded nothing." in text
+
+
+def test_figures_lead_to_the_events_behind_them(client, cast, traffic):
+    text = page(client, cast.vera)
+    links = {html.unescape(link) for link in re.findall(r'href="(/events/[^"]+)"', text)}
+    (failed,) = (link for link in links if "feature=drafts" in link)
+    assert "10 events" in counted(client, failed) and "timeout" in failed
+    (retried,) = (link for link in links if "retried=1" in link and "provider=" in link)
+    assert "50 events or more" in counted(client, retried)
+
+
+def counted(client, url) -> str:
+    """How many events its first page shows."""
+    answer = client.get(url)
+    found = answer.context["events"]
+    return f"{len(found)} events{' or more' if answer.context['older_url'] else ''}"
 
 
 def test_it_lists_incidents_of_the_week_but_no_drills(client, cast, traffic, week):

@@ -1,6 +1,6 @@
 """Weeks of the review and the findings it names: pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -63,14 +63,22 @@ class Line:
     names: tuple[str, ...]
     value: Value
     before: Value
-    url: str = ""
+    url: str
 
 
-def largest(now: Iterable[tuple[tuple[str, ...], Value]], before: dict[tuple[str, ...], Any], most: int) -> list[Line]:
-    """The largest figures that are known and not 0, each with that of the week before (None: there was none)."""
+def largest(
+    now: Iterable[tuple[tuple[str, ...], Value]],
+    before: dict[tuple[str, ...], Any],
+    most: int,
+    address: Callable[[tuple[str, ...]], str],
+) -> list[Line]:
+    """The largest figures that are known and not 0, each with that of the week before (None: there was none).
+
+    `address` gives the page behind the figure of these names.
+    """
     known = [(key, value) for key, value in now if value]
     known.sort(key=lambda pair: (-Decimal(str(pair[1])), pair[0]))
-    return [Line(key, value, before.get(key)) for key, value in known[:most]]
+    return [Line(key, value, before.get(key), address(key)) for key, value in known[:most]]
 
 
 def trend(name: str, value: Value, before: Value, unit: str, worst: tuple[datetime, Value] | None) -> str:

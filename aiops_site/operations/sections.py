@@ -19,10 +19,16 @@ from incidents.queries.alerts import visible_alerts
 from incidents.queries.incidents import visible_incidents
 from incidents.queries.postmortems import visible_items
 from usage.metrics import MetricResult
-from usage.scope import Scope
+from usage.scope import UNTAGGED, Scope
 
 SHOWN = 8
 TOTALS = ("requests", "error_rate", "latency_p95", "cost_usd", "retries")
+# The page behind a total and its filters; of the others the incident view.
+BEHIND = {
+    "error_rate": ("event-list", {"status": "error", "entries": "1"}),
+    "cost_usd": ("spend", {}),
+    "retries": ("event-list", {"retried": "1"}),
+}
 # A page that resolved by itself within so long woke somebody for nothing.
 BRIEF = timedelta(minutes=10)
 
@@ -49,14 +55,19 @@ class Review:
         return found.filter(Q(team=self.scope.team)) if self.scope.team else found
 
 
-def stats(review: Review) -> dict[str, tuple[Value, Value]]:
-    """Metric of TOTALS → (this week, the week before)."""
+def stats(review: Review) -> dict[str, tuple[Value, Value, str]]:
+    """Metric of TOTALS → (this week, the week before, the page behind it)."""
     now, before = review.scope.query(TOTALS), review.before.query(TOTALS)
-    return {name: (now.value(name), before.value(name)) for name in TOTALS}
+    return {name: (now.value(name), before.value(name), _behind(review, name)) for name in TOTALS}
+
+
+def _behind(review: Review, metric: str) -> str:
+    page, filters = BEHIND.get(metric, ("incident", {}))
+    return review.url(reverse(page), **filters)
 
 
 # --- Errors and latency -------------------------------------------------------------------------------------------
-def reliability(review: Review, totals: dict[str, tuple[Value, Value]]) -> dict[str, Any]:
+def reliability(review: Review, totals: dict[str, tuple[Value, Value, str]]) -> dict[str, Any]:
     metrics = ("error_rate", "latency_p95")
     now, before = review.scope.query(metrics, step="day"), review.before.query(metrics, step="day")
     charts = [
@@ -67,7 +78,7 @@ def reliability(review: Review, totals: dict[str, tuple[Value, Value]]) -> dict[
 
 
 def _chart(review: Review, metric: str, name: str, unit: str, now: MetricResult, before: MetricResult, totals) -> Chart:
-    points, (value, earlier) = now.points(metric), totals[metric]
+    points, (value, earlier, _) = now.points(metric), totals[metric]
     worst = max(((at, value) for at, value in points if value is not None), key=lambda pair: pair[1], default=None)
     return Chart(
         id=metric.replace("_", "-"),
@@ -93,16 +104,13 @@ def spend(review: Review) -> dict[str, Any]:
 
 def _bars(review: Review, dimension: str) -> Bars:
     now, before = (one.query(("cost_usd",), group_by=(dimension,)) for one in (review.scope, review.before))
-    lines = largest(_pairs(now, "cost_usd"), dict(_pairs(before, "cost_usd")), SHOWN)
-    bars = [
-        Bar(
-            line.names[0] or "(none)",
-            line.value,
-            previous=line.before,
-            url=review.url(reverse("spend"), by=dimension, **{dimension: line.names[0] or "(none)"}),
-        )
-        for line in lines
-    ]
+    lines = largest(
+        _pairs(now, "cost_usd"),
+        dict(_pairs(before, "cost_usd")),
+        SHOWN,
+        lambda names: review.url(reverse("spend"), by=dimension, **{dimension: names[0] or UNTAGGED}),
+    )
+    bars = [Bar(line.names[0] or UNTAGGED, line.value, previous=line.before, url=line.url) for line in lines]
     more = review.url(reverse("spend"), by=dimension)
     return Bars(f"By {dimension}", "USD", bars, note="The tick is the week before.", url=more, share=False)
 
@@ -114,14 +122,20 @@ def _pairs(result: MetricResult, metric: str) -> list[tuple[tuple[str, ...], Val
 # --- Retries and failures -----------------------------------------------------------------------------------------
 def failures(review: Review) -> dict[str, list[Line]]:
     return {
-        "failures": _largest(review, "errors", ("feature", "error_type")),
-        "retries": _largest(review, "retries", ("provider", "model")),
+        "failures": _largest(review, "errors", ("feature", "error_type"), status="error", entries="1"),
+        "retries": _largest(review, "retries", ("provider", "model"), retried="1"),
     }
 
 
-def _largest(review: Review, metric: str, by: tuple[str, ...]) -> list[Line]:
+def _largest(review: Review, metric: str, by: tuple[str, ...], **filters: str) -> list[Line]:
+    """With the events behind each, which `filters` choose besides its names."""
+
+    def events(names: tuple[str, ...]) -> str:
+        named = {name: value or UNTAGGED for name, value in zip(by, names, strict=True)}
+        return review.url(reverse("event-list"), **filters, **named)
+
     now, before = (one.query((metric,), group_by=by) for one in (review.scope, review.before))
-    return largest(_pairs(now, metric), dict(_pairs(before, metric)), SHOWN)
+    return largest(_pairs(now, metric), dict(_pairs(before, metric)), SHOWN, events)
 
 
 # --- Incidents and follow-ups -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from incidents.actions.alerts import acknowledge
 from incidents.models import Alert
 from incidents.queries import visible_alerts
 from incidents.queries.incidents import visible_incidents
+from incidents.queries.rules import visible_rules
 from incidents.views import rule_shown
 from incidents.views.tabs import alert_tabs
 from usage.scope import zone_of
@@ -57,6 +58,7 @@ def alert_list(request: HttpRequest) -> HttpResponse:
             "any": visible_alerts(user).exists(),
             "shown": SHOWN,
             "get": get,
+            "rule": visible_rules(user).filter(pk=whole_number(get.get("rule", "")) or 0).first(),
             "severities": Alert.Severity.choices,
             "seen": set(visible_incidents(user).filter(pk__in=_incidents(groups)).values_list("pk", flat=True)),
             "may": can_anywhere(user, "alert.acknowledge"),
@@ -68,6 +70,8 @@ def alert_list(request: HttpRequest) -> HttpResponse:
 def _chosen(alerts: QuerySet[Alert], get: Any) -> QuerySet[Alert]:
     if team := get.get("team"):
         alerts = alerts.filter(team__slug=team)
+    if (rule := whole_number(get.get("rule", ""))) is not None:
+        alerts = alerts.filter(rule_id=rule)
     if get.get("severity") in Alert.Severity.values:
         alerts = alerts.filter(severity=get["severity"])
     if get.get("show") == "unacknowledged":

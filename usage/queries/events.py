@@ -50,12 +50,13 @@ class After:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the events page shows: the scope, more filters on the series, the cost state, entries only."""
+    """What the events page shows: the scope, more filters on the series, the cost state, only requests or retries."""
 
     scope: Scope
     series: dict[str, tuple[str, ...]] = field(default_factory=dict)
     cost_state: int | None = None
     entries_only: bool = False
+    retried_only: bool = False
 
     @property
     def series_filters(self) -> dict[str, tuple[str, ...]]:
@@ -101,6 +102,8 @@ def _between(
         found = found.filter(named | Q(tenant=None) if "" in tenants else named)
     if wanted.cost_state is not None:
         found = found.filter(cost_state=wanted.cost_state)
+    if wanted.retried_only:
+        found = found.filter(retry_count__gt=0)
     if after:
         found = found.filter(Q(occurred_at__lt=after.at) | Q(occurred_at=after.at, event_id__lt=after.event_id))
     return list(found.order_by("-occurred_at", "-event_id")[: PAGE + 1])

@@ -52,7 +52,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "newer_url": scope.url(after=None) if after else "",
         "statuses": _tabs(scope, wanted),
         "chips": _chips(scope, wanted),
-        "filtered": bool(scope.filters or wanted.series or wanted.cost_state is not None or wanted.entries_only),
+        "filtered": wanted != queries.Wanted(scope) or bool(scope.filters),
         "curl": first_event(request),
     }
     return render(request, "usage/events/list.html", context)
@@ -71,7 +71,8 @@ def _wanted(scope: Scope, request: HttpRequest) -> queries.Wanted:
         if (values := [value for value in request.GET.getlist(name) if value and "\0" not in value])
     }
     state = queries.COST_STATES.get(request.GET.get("cost", ""))
-    return queries.Wanted(scope, series, state, request.GET.get("entries") == "1")
+    entries, retried = (request.GET.get(name) == "1" for name in ("entries", "retried"))
+    return queries.Wanted(scope, series, state, entries, retried)
 
 
 def _tabs(scope: Scope, wanted: queries.Wanted) -> list[tuple[str, str, bool]]:
@@ -99,7 +100,11 @@ def _chips(scope: Scope, wanted: queries.Wanted) -> list[tuple[str, str, str]]:
         for value in values
     ]
     state = next((name for name, number in queries.COST_STATES.items() if number == wanted.cost_state), "")
-    return chips + ([("cost", state, scope.url(cost=None, after=None))] if state else [])
+    if state:
+        chips.append(("cost", state, scope.url(cost=None, after=None)))
+    if wanted.retried_only:
+        chips.append(("retries", "at least one", scope.url(retried=None, after=None)))
+    return chips
 
 
 def _search(request: HttpRequest, scope: Scope, text: str) -> HttpResponse:
