@@ -291,7 +291,7 @@ def _throttle(at: Situation) -> Iterator[Mitigation]:
 
 def _limit(at: Situation, why: str, is_refused: bool = False) -> Iterator[Mitigation]:
     """A rate limit over each part of the blast radius. Where it is against 429s these are watched, else the load."""
-    by_429s = at.signal == "limited"
+    by_429s = is_refused and at.signal == "limited"
     for where in slices(at.radius) or _slices(at):
         over = where | at.within
         rate = rate_in(at.picture, over)
