@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("incidents", "0014_unanswered_pages"),
+        ("incidents", "0015_drill_notes_version"),
     ]
 
     operations = [
