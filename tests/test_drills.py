@@ -13,6 +13,7 @@ from accounts.models import AuditEntry
 from aiops_site.drills.calls import CALLERS, NOTHING_WRONG, Route, as_asked, request
 from aiops_site.drills.traffic import inject
 from incidents.actions import raise_alert
+from incidents.actions.alerts import Raised, begin
 from incidents.actions.drills import end_drill, observe, say_moment, start_drill
 from incidents.actions.evaluation import evaluate
 from incidents.actions.incidents import declare_incident
@@ -136,6 +137,23 @@ def test_the_simulated_callers_do_what_the_guard_says(cast):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_switch_over_retrieval_skips_it_and_answers_go_on(cast):
+    drill = started(cast, "empty-retrieval")
+    control(cast, What("kill_switch", tool_name="retrieval"))
+    advance(drill)
+    seen = figures(drill, "retrieval_checks", "calls", "error_rate", feature="drill-assistant")
+    assert seen.value("retrieval_checks") == 0
+    assert seen.value("calls") > 50
+    assert seen.value("error_rate") < 0.1
+
+
+def test_a_caller_keeps_to_the_tokens_the_guard_allows():
+    route = Route("anthropic", "claude-sonnet-4-5", most_input=1_000, most_output=20)
+    made = request(Random(1), "k", AGENT, timezone.now(), NOTHING_WRONG, lambda _: route)
+    assert {(e["input_tokens"], e["output_tokens"]) for e in made if e["operation"] == "chat"} == {(1_000, 20)}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_stretch_of_time_is_made_by_one_worker_only(cast):
     drill = started(cast)
     known = Drill.objects.select_related("team", "api_key").get(pk=drill.pk)
@@ -205,6 +223,18 @@ def test_what_people_did_is_measured_from_the_fault(cast):
     assert (drill.acknowledged_at, drill.classified_at) == (at + timedelta(minutes=3), at + timedelta(minutes=5))
     assert drill.classified_as == "provider"
     assert drill.mitigated_at is not None
+
+
+@pytest.mark.django_db
+def test_a_drill_is_detected_when_its_alert_fires_not_when_the_condition_began(cast):
+    drill = started(cast)
+    began, fires = (drill.fault_at + timedelta(minutes=number) for number in (1, 4))
+    facts = {"source_kind": "rule", "source_key": "x", "severity": "critical", "route": "page", "title": "Errors"}
+    facts |= {"runbook": "provider-outage#containment", "labels": {"environment": DRILL_ENVIRONMENT}}
+    begin([Raised(team_id=cast.support.pk, at=began, **facts)], fires)
+    observe(drill, fires)
+    drill.refresh_from_db()
+    assert drill.took("detected") == timedelta(minutes=4)
 
 
 @pytest.mark.django_db

@@ -11,16 +11,26 @@ from incidents.rules.drills import Fault
 from usage.measures import DRILL_ENVIRONMENT
 
 NOTHING_WRONG = Fault()
+# The retrieval is named to the guard among the tools, as the kill switch that skips it is over a tool of this name.
+RETRIEVAL, EVERY = "retrieval", "*"
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where the guard sends a call, and the tools it takes away; `denied` where the call may not be made."""
+    """Where the guard sends a call, and the tools it takes away; `denied` where the call may not be made.
+
+    `most_input`, `most_output`: tokens it may have at most; None is as many as it likes.
+    """
 
     provider: str
     model: str
     denied: bool = False
     tools_off: tuple[str, ...] = ()
+    most_input: int | None = None
+    most_output: int | None = None
+
+    def without(self, tool: str) -> bool:
+        return tool in self.tools_off or EVERY in self.tools_off
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,11 @@ class Caller:
     retrieves: bool = False
     tool: str = ""
     elsewhere: float = 0.25
+
+    @property
+    def tools(self) -> list[str]:
+        """What it names to the guard."""
+        return [name for name in (self.tool, RETRIEVAL if self.retrieves else "") if name]
 
     def of_request(self, rng: Random) -> "Caller":
         """With the provider of one request."""
@@ -111,9 +126,9 @@ def request(rng: Random, key: str, caller: Caller, at: datetime, fault: Fault, a
 
 def _run(made: Request, ask: Ask) -> dict[str, Any]:
     """The stages in order; what the entry says of the outcome."""
-    if made.caller.retrieves:
-        _retrieve(made)
     route = ask(made.caller)
+    if made.caller.retrieves and not route.denied and not route.without(RETRIEVAL):
+        _retrieve(made)
     last = _call(made, route)
     for _ in range(_tool_rounds(made, route)):
         if last["status"] != "success":
@@ -127,7 +142,7 @@ def _run(made: Request, ask: Ask) -> dict[str, Any]:
 
 def _tool_rounds(made: Request, route: Route) -> int:
     """How often the agent uses its tool and asks again: once, more often where it loops."""
-    if not made.caller.tool or made.caller.tool in route.tools_off:
+    if not made.caller.tool or route.without(made.caller.tool):
         return 0
     return made.fault.rounds if made.fault.touches(made.caller.feature, made.caller.provider) else 1
 
@@ -169,8 +184,8 @@ def _failure(rng: Random, fault: Fault) -> tuple[float, str, int | None, int]:
 
 def _answer(made: Request, route: Route, fault: Fault, call: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     rng, caller = made.rng, made.caller
-    asked = round(_spread(rng, caller.input_tokens * fault.token_factor))
-    answered = max(1, round(_spread(rng, caller.output_tokens)))
+    asked = _at_most(round(_spread(rng, caller.input_tokens * fault.token_factor)), route.most_input)
+    answered = _at_most(max(1, round(_spread(rng, caller.output_tokens))), route.most_output)
     first, each = SPEED.get(route.provider, OTHER_SPEED)
     ttft = _spread(rng, first) * fault.latency_factor
     latency = ttft + answered * each * fault.latency_factor
@@ -186,6 +201,10 @@ def _answer(made: Request, route: Route, fault: Fault, call: dict[str, Any]) -> 
         "schema_valid": rng.random() >= (0.005 if fault.schema_invalid is None else fault.schema_invalid),
     }
     return latency, fields
+
+
+def _at_most(tokens: int, most: int | None) -> int:
+    return tokens if most is None else min(tokens, most)
 
 
 def _spread(rng: Random, median: float) -> float:

@@ -108,7 +108,7 @@ def _guarded(key: ApiKey, seen: Counter[str], caller: Caller) -> Route:
         environment=DRILL_ENVIRONMENT,
         input_tokens=caller.input_tokens,
         max_output_tokens=caller.output_tokens * 4,
-        tools=[caller.tool] if caller.tool else [],
+        tools=caller.tools,
         queue_class="batch" if caller.tool else "realtime",
     )
     told = answer(decide(key, asked, check=False), key.team_id)
@@ -122,4 +122,5 @@ def _guarded(key: ApiKey, seen: Counter[str], caller: Caller) -> Route:
         model = COUNTERPARTS.get(provider, model)
     moved = (provider, model) != (caller.provider, caller.model) or told["tools_off"]
     seen["moved"] += 1 if moved else 0
-    return Route(provider, model, tools_off=tuple(told["tools_off"]))
+    most = {"most_input": told["max_context_tokens"], "most_output": told["max_output_tokens"]}
+    return Route(provider, model, tools_off=tuple(told["tools_off"]), **most)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Min, Q, QuerySet
+from django.db.models.functions import Greatest
 
 from accounts.access import visible_teams
 from accounts.models import User
@@ -51,12 +52,15 @@ def controls_of(drill: Drill) -> QuerySet[Control]:
 
 def reaction(drill: Drill, now: datetime) -> Reaction:
     incident = drill.incident or _incident_of(drill)
-    alerts = alerts_of(drill).aggregate(began=Min("started_at"), seen=Min("acknowledged_at"))
+    # An alert begins when its condition does; people hear of it when it fires and opens its group.
+    alerts = alerts_of(drill).aggregate(
+        fired=Min(Greatest("started_at", "group__opened_at")), seen=Min("acknowledged_at")
+    )
     mode = incident.failure_mode if incident else ""
     first = controls_of(drill).first()
     return Reaction(
         incident,
-        _earliest(alerts["began"], incident.detected_at if incident else None),
+        _earliest(alerts["fired"], incident.detected_at if incident else None),
         _earliest(alerts["seen"], incident.acknowledged_at if incident else None),
         _classified_at(drill, incident, now) if incident and mode else None,
         mode,
