@@ -60,7 +60,7 @@ def test_gaps_and_people_without_a_channel_are_problems(client, cast):
     make_rota(cast.support, cast.olu, starts_on=(timezone.now() + timedelta(days=3)).date())
     page = client.get("/oncall/").content.decode()
     assert "nobody from" in page
-    assert "no channel of their own: Olu." in page
+    assert "No channel of their own: Olu." in page
     assert "Pages of Support AI do not climb" in page
 
 

@@ -53,25 +53,25 @@ def problems(rotas: Sequence[Rota], teams: Sequence[Team], at: datetime) -> list
     reached = set(Channel.objects.filter(user__in=people, is_active=True).values_list("user", flat=True))
     climbing = set(EscalationPolicy.objects.values_list("team", flat=True))
     covered = {rota.team_id for rota in rotas}
-    found = [f"{rota}: {problem}" for rota in rotas for problem in _of_rota(rota, reached, at)]
+    found = [f"{rota} of {rota.team or 'every team'}: {problem}" for rota in rotas for problem in _of_rota(rota, at)]
+    members = {one.user for rota in rotas for one in rota.members.all() if one.user.is_active}
+    if silent := sorted(str(one) for one in members if one.pk not in reached):
+        found.append(f"No channel of their own: {listed(silent)}. The team's is used.")
     if bare := [str(team) for team in teams if not covered & {None, team.pk}]:
-        found.append(f"Nobody is on call for {_listed(bare)}, for want of a rota.")
+        found.append(f"Nobody is on call for {listed(bare)}, for want of a rota.")
     if flat := [str(team) for team in teams if not climbing & {None, team.pk}]:
-        found.append(f"Pages of {_listed(flat)} do not climb: no escalation policy.")
+        found.append(f"Pages of {listed(flat)} do not climb: no escalation policy.")
     return found
 
 
-def _of_rota(rota: Rota, reached: set[int], at: datetime) -> list[str]:
+def _of_rota(rota: Rota, at: datetime) -> list[str]:
     gaps = [one for one in shifts(rota, at, at + AHEAD) if one.user is None]
     found = [f"nobody from {_shown(one.start)} to {_shown(one.end)}." for one in gaps]
     found += [f"{one.user}'s account is closed." for one in rota.members.all() if not one.user.is_active]
-    members = {one.user for one in rota.members.all() if one.user.is_active and one.user_id not in reached}
-    if members:
-        found.append(f"no channel of their own: {_listed(sorted(map(str, members)))}. The team's is used.")
     return found
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

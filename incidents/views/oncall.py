@@ -17,8 +17,8 @@ from incidents.actions import oncall as actions
 from incidents.forms.oncall import OverrideForm, PolicyForm, RotaForm
 from incidents.models import EscalationPolicy, Rota, RotaOverride
 from incidents.queries.escalations import visible_escalations, visible_policies
-from incidents.queries.oncall import duty, visible_rotas, with_people
-from incidents.queries.rota_calendar import AHEAD, feed, problems, shifts
+from incidents.queries.oncall import Duty, duty, visible_rotas, with_people
+from incidents.queries.rota_calendar import AHEAD, feed, listed, problems, shifts
 from incidents.views.tabs import alert_tabs
 
 RECENT = 10
@@ -31,8 +31,10 @@ def oncall(request: HttpRequest) -> HttpResponse:
     user, now = person_of(request), timezone.now()
     rotas, teams = list(visible_rotas(user)), list(visible_teams(user))
     pages = visible_escalations(user)
+    duties = [duty(rota, now) for rota in rotas]
     context = {
-        "duties": [(duty(rota, now), shifts(rota, now, now + AHEAD)) for rota in rotas],
+        "duties": [(one, shifts(one.rota, now, now + AHEAD)) for one in duties],
+        "by_person": _by_person(duties),
         "problems": problems(rotas, teams, now) if rotas else [],
         "climbing": [(one, can(user, "alert.acknowledge", one.team)) for one in pages.filter(ended_at=None)],
         "past": pages.exclude(ended_at=None)[:RECENT],
@@ -44,6 +46,14 @@ def oncall(request: HttpRequest) -> HttpResponse:
         "tabs": alert_tabs("oncall"),
     }
     return render(request, "incidents/oncall/oncall.html", context)
+
+
+def _by_person(duties: list[Duty]) -> list[tuple[str, str]]:
+    """(who is on call, for what), in the order of the rotas."""
+    found: dict[str, list[str]] = {}
+    for one in duties:
+        found.setdefault(str(one.user or "nobody"), []).append(str(one.rota.team or "every other team"))
+    return [(name, listed(list(dict.fromkeys(teams)))) for name, teams in found.items()]
 
 
 def _policy_places(user: User, teams: list[Team]) -> list[tuple[str, str]]:
