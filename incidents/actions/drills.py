@@ -130,5 +130,11 @@ def save_notes(*, author: Author, drill: Drill, notes: str, version: int) -> Non
         if current.notes == notes:
             return
         Drill.objects.filter(pk=drill.pk).update(notes=notes, notes_version=version + 1)
-        told = {"before": {"notes": current.notes}, "after": {"notes": notes}}
-        audit(**author.signature, action="drill.notes", target=current, team=current.team, **told)
+        audit(
+            **author.signature,
+            action="drill.notes",
+            target=current,
+            team=current.team,
+            before={"notes": current.notes},
+            after={"notes": notes},
+        )
