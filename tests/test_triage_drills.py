@@ -10,14 +10,15 @@ from accounts.actions import Author
 from incidents.actions.incidents import declare_incident
 from incidents.models import Control
 from incidents.rules.drills import SCENARIOS
-from incidents.triage import assess_incident
+from incidents.triage import assess_incident, mitigations
+from incidents.triage.window import scope_of
 from tests.test_drills import advance, started
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-# The other three are ranked first too; their signatures are those of the demo's stories (tests/test_triage_stories.py).
-@pytest.mark.parametrize("scenario", ["latency", "quality-drop", "token-loop"])
+# The others are ranked first too: the loop below, the signatures of three are the demo's (tests/test_triage_stories.py).
+@pytest.mark.parametrize("scenario", ["latency", "quality-drop"])
 def test_the_failure_mode_of_a_drill_is_ranked_first(client, cast, scenario):
     drill = started(cast, scenario, ago=timedelta(minutes=12))
     advance(drill)
@@ -32,6 +33,23 @@ def test_the_failure_mode_of_a_drill_is_ranked_first(client, cast, scenario):
     )
     found = assess_incident(incident, (cast.support.pk,), timezone.now())
     assert found.first.mode == SCENARIOS[scenario].truth and found.confidence != "none"
+
+
+def test_a_loop_is_ranked_first_and_emergency_mode_is_watched_by_the_calls_a_minute(cast):
+    drill = started(cast, "token-loop", ago=timedelta(minutes=12))
+    advance(drill)
+    facts = {"author": Author(user=cast.olu), "team": cast.support, "title": "Drill", "severity": 2, "is_drill": True}
+    incident = declare_incident(at=timezone.now(), impact_started_at=drill.fault_at, **facts)
+    found = assess_incident(incident, (cast.support.pk,), timezone.now())
+    assert found.first.mode == SCENARIOS["token-loop"].truth and found.confidence != "none"
+    one = next(one for one in mitigations(found, "cost", scope_of(incident)) if one.key.startswith("emergency"))
+    assert (one.what, one.where["feature"], one.signal) == (
+        {"kind": "mode", "mode": "emergency"},
+        "drill-agent",
+        "load",
+    )
+    calls, minutes = one.usual
+    assert 15 < calls / minutes < 25  # ten requests a minute, each with a call before and after its tool
 
 
 def test_a_mitigation_of_a_drill_stays_in_its_environment(client, cast):

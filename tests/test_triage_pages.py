@@ -203,6 +203,18 @@ def test_while_it_is_too_early_to_tell_nobody_is_told_to_end_what_is_in_force(cl
     assert "Too early" in text and "back to its usual" not in text
 
 
+def test_a_switch_that_leaves_nothing_to_count_has_stopped_it(client, cast, incident, now):
+    client.force_login(cast.olu)
+    url = reverse("incident-mitigations", args=[incident.pk])
+    offers = client.get(url, {"mode": "other"}).context["offers"]
+    switch = next(one for one in offers if one["one"].what.get("kind") == "kill_switch")
+    client.post(url, {"token": switch["token"], "lasts": "60"})
+    assert "Stopped" not in page(client, "watch", incident)
+    move_back(incident, now - timedelta(minutes=10))
+    text = page(client, "watch", incident)
+    assert "Stopped" in text and "no model calls any more" in text
+
+
 def move_back(incident: Incident, at: datetime) -> None:
     """As if the mitigation had been set at `at`."""
     incident.timeline.filter(kind=TimelineEntry.Kind.MITIGATION).update(at=at)

@@ -62,7 +62,8 @@ def _slot(at: datetime) -> datetime:
 def _history(drill: Drill) -> list[dict]:
     start, end = _slot(drill.started_at), _slot(drill.ends_at)
     first, last = ((at - WEEK).replace(minute=0, second=0) for at in (start, end))
-    return _events(drill, first - HOUR, last + HOUR, as_asked) + _events(drill, start - HISTORY, start, as_asked)
+    # What is usual is read over the whole hours of an incident and one on either side.
+    return _events(drill, first - HOUR, last + 2 * HOUR, as_asked) + _events(drill, start - HISTORY, start, as_asked)
 
 
 def _record(drill: Drill, events: list[dict]) -> int:

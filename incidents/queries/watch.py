@@ -63,10 +63,11 @@ def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, 
     rate = usual[0] / usual[1] if usual and usual[1] else None
     before = _counts(incident, facts, signal, first, border)
     after = _counts(incident, facts, signal, max(border, end - RECENT), end)
-    verdict = judge(signal, before, after, rate, until - entry.at)
+    expected = before[1] * ((end - border) / (border - first)) if _may_stop(control) else 0.0
+    verdict = judge(signal, before, after, rate, until - entry.at, expected)
     if verdict.outcome == "early" and end - border > RECENT:  # thin traffic: all of it since
         after = _counts(incident, facts, signal, border, end)
-        verdict = judge(signal, before, after, rate, until - entry.at)
+        verdict = judge(signal, before, after, rate, until - entry.at, expected)
     start, last = first - BEFORE / 2, min(max(until, entry.at + BEFORE / 2), now)
     rate_of_events = (before[1] + after[1]) / ((border - first) / MINUTE + (end - border) / MINUTE)
     step = kept_step(_readable(last - start, rate_of_events), start, now)
@@ -84,6 +85,11 @@ def _watched(incident: Incident, entry: TimelineEntry, control: Control | None, 
         start,
         last,
     )
+
+
+def _may_stop(control: Control | None) -> bool:
+    """Whether it takes away what is counted, so that none at all is what it is for."""
+    return control is not None and control.kind == Control.Kind.KILL_SWITCH
 
 
 def _readable(length: timedelta, by_minute: float) -> str:

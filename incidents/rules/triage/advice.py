@@ -5,12 +5,12 @@ its effect is watched all the same.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aiops_site import formats
 from incidents.models import FailureMode
-from incidents.rules.triage.limits import rate_in, slices, suggested
+from incidents.rules.triage.limits import Rate, rate_in, slices, suggested
 from incidents.rules.triage.picture import Picture, Recent
 from incidents.rules.triage.radius import Radius
 from incidents.rules.triage.signals import BY_NAME, LOAD, strength
@@ -143,6 +143,8 @@ def _cost(at: Situation) -> Iterator[Mitigation]:
     yield from _limit(at, "A loop gets no further than that, and what it costs is bounded.")
     yield from _throttle(at)
     yield from _version_back(at, "prompt_version", "prompt")
+    for one in _mode(at, "emergency", "Tools off and short answers, as the policies say: an agent that loops ends."):
+        yield _by_load(at, one)
     yield from _kill(at)
 
 
@@ -305,10 +307,24 @@ def _limit(at: Situation, why: str, is_refused: bool = False) -> Iterator[Mitiga
             at.signal if by_429s else LOAD.name,
             {"kind": "rate_limit"},
             over,
-            at.watched if by_429s else {name: [value] for name, value in over.items()},
+            at.watched if by_429s else _named(over),
             amounts=found.amounts,
-            usual=None if by_429s or not rate.usual_minutes else (rate.usual_calls, round(rate.usual_minutes)),
+            usual=None if by_429s else _usual_load(rate),
         )
+
+
+def _by_load(at: Situation, one: Mitigation) -> Mitigation:
+    """The same, watched by the calls a minute it holds down."""
+    usual = _usual_load(rate_in(at.picture, one.where))
+    return replace(one, signal=LOAD.name, watched=_named(one.where), usual=usual)
+
+
+def _named(where: dict[str, str]) -> dict[str, list[str]]:
+    return {name: [value] for name, value in where.items()}
+
+
+def _usual_load(rate: Rate) -> tuple[float, int] | None:
+    return (rate.usual_calls, round(rate.usual_minutes)) if rate.usual_minutes else None
 
 
 def _failing_tools(at: Situation) -> list[str]:

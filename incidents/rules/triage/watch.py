@@ -12,14 +12,17 @@ FELL = 1 / 3  # a signal that fell by less of itself has not helped
 MOST_NEEDED = 100_000
 BACK_MARGIN = 1.25  # at most so many times the usual rate is back to usual
 
-Outcome = Literal["helped", "unchanged", "worse", "early"]
+SURELY_SOME = 7  # where so many are expected, none at all is no chance (Poisson: less than one time in a thousand)
+
+Outcome = Literal["helped", "stopped", "unchanged", "worse", "early"]
 WORDS = {
     "helped": "Helped",
+    "stopped": "Stopped",
     "unchanged": "No change",
     "worse": "Worse",
     "early": "Too early",
 }
-TONES = {"helped": "ok", "unchanged": "warn", "worse": "bad", "early": "neutral"}
+TONES = {"helped": "ok", "stopped": "ok", "unchanged": "warn", "worse": "bad", "early": "neutral"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,22 @@ class Verdict:
 
 
 def judge(
-    signal: Signal, before: tuple[float, int], now: tuple[float, int], usual: float | None, passed: timedelta
+    signal: Signal,
+    before: tuple[float, int],
+    now: tuple[float, int],
+    usual: float | None,
+    passed: timedelta,
+    expected: float = 0.0,
 ) -> Verdict:
-    """before, now: (bad, base) of the signal; usual: its rate on a good day; passed: since the mitigation."""
+    """before, now: (bad, base) of the signal; usual: its rate on a good day; passed: since the mitigation.
+
+    expected: of a mitigation that may stop what is counted, how many there would have been since at the pace before.
+    """
     reading = Reading(now[0], now[1], before[0], before[1])
     if not before[1]:
         return Verdict("early", f"{signal.label}: nothing was recorded before it to compare with")
+    if not now[1] and expected >= SURELY_SOME:
+        return Verdict("stopped", f"{signal.label} {_figure(signal, reading.usual)} → no {signal.noun} any more")
     if not now[1]:
         return Verdict("early", f"{signal.label}: nothing was recorded since", needed_events(signal, before, usual))
     text = f"{signal.label} {_figure(signal, reading.usual)} → {_figure(signal, reading.rate)} in {_span(passed)}"
