@@ -17,7 +17,7 @@ run:  ## Start the desk with everything it needs; Ctrl-C stops it (PORT=8000 DAT
 test:  ## Run all tests, browser tests included
 	@$(BOOTSTRAP) --dev
 	@sh tests/install_chromium.sh
-	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint:  ## Check style, formatting and types
 	@$(BOOTSTRAP) --dev

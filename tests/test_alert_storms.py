@@ -18,8 +18,8 @@ from usage.rollups import drain
 pytestmark = pytest.mark.django_db(transaction=True)
 TEAMS, RULES = 200, 10
 RUNBOOKS = ("latency", "provider-outage")
-# A generous bound for a slow machine with neighbours; bench/rules.py measures the real figure.
-MOST_SECONDS = 60
+# Of this process's own CPU, whatever its neighbours do; bench/rules.py measures the real figure.
+MOST_CPU_SECONDS = 20
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +71,9 @@ def rules_of(teams: list[Team]) -> None:
 def test_two_thousand_rules_that_fire_at_once_are_a_notification_for_each_team_and_cause(now):
     rules_of(many_teams(now))
     make_channel()
-    began = time.monotonic()
+    began = time.process_time()
     done = evaluate(now)
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_CPU_SECONDS
     assert (done.rules, done.begun, done.failed) == (TEAMS * RULES, TEAMS * RULES, 0)
     assert AlertGroup.objects.count() == TEAMS * len(RUNBOOKS)
     assert Delivery.objects.filter(kind="alert").count() == TEAMS * len(RUNBOOKS)

@@ -30,7 +30,7 @@ def crashing():
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def key(crashing) -> str:
     return crashing.manage("apikey", "create", "--team", "crash", "--create-team", "--scopes", "ingest,read").strip()
 

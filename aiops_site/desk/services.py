@@ -55,6 +55,7 @@ def worker(queue: str, environment: dict[str, str]) -> Service:
     """
     celery = [*CELERY, "worker", "--pool", "solo"]
     options = ["-Q", queue, "-n", f"{queue}@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
+    environment = environment | {"CELERY_SKIP_CHECKS": "1"}  # they load every page; `migrate` has just made them
     return Service(f"worker-{queue}", celery + options, environment, cwd=ROOT, orphan_signal=signal.SIGKILL, patience=8)
 
 

@@ -12,6 +12,7 @@ from accounts.rules import random_text
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # which load every page of the desk; `migrate` makes them
     help = "Create an organisation-wide admin. The password is taken from ADMIN_PASSWORD, or made and printed."
 
     def add_arguments(self, parser):

@@ -23,6 +23,7 @@ from usage.demo.stories import STORIES
 class Command(BaseCommand):
     """One subcommand each; `create` and `remove` can be repeated."""
 
+    requires_system_checks = []  # which load every page of the desk; `migrate` makes them
     help = "Make, describe or remove the demo data, or keep it going."
 
     def add_arguments(self, parser):

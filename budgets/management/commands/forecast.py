@@ -12,6 +12,7 @@ from budgets.models import PlannedEvent
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # which load every page of the desk; `migrate` makes them
     help = "Forecast every budget's period and the month's spend of every team. Workers do it hourly by themselves."
 
     def handle(self, *args, **options):
