@@ -17,7 +17,7 @@ from tests.test_drills import advance, started
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-# The others are ranked first too: the loop below, the signatures of three are the demo's (tests/test_triage_stories.py).
+# The others are ranked first too: the loop below; the signatures of three are in tests/test_triage_stories.py.
 @pytest.mark.parametrize("scenario", ["latency", "quality-drop"])
 def test_the_failure_mode_of_a_drill_is_ranked_first(client, cast, scenario):
     drill = started(cast, scenario, ago=timedelta(minutes=12))

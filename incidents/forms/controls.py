@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.access import can, teams_where
 from accounts.models import Team, User
-from incidents.controls import What, Where
+from incidents.controls import OWN_FIELDS, What, Where
 from incidents.models import Control
 from incidents.models.controls import Mode
 
@@ -16,14 +16,7 @@ from incidents.models.controls import Mode
 DURATIONS = [("15", "15 minutes"), ("60", "1 hour"), ("240", "4 hours"), ("1440", "1 day"), ("", "until it is ended")]
 SLICE = ("feature", "tenant", "environment", "provider", "model", "user_hash", "cost_center")
 # What each kind asks for; the page shows only these.
-KIND_FIELDS = {
-    "mode": ("mode",),
-    "kill_switch": ("tool_name",),
-    "breaker": (),
-    "failover": ("failover_order",),
-    "throttle": ("queue_class", "requests_per_minute"),
-    "rate_limit": ("requests_per_minute", "tokens_per_minute", "concurrency"),
-}
+KIND_FIELDS = OWN_FIELDS | {"kill_switch": ("tool_name",)}
 SLICE_LABELS = {"user_hash": "User", "cost_center": "Cost centre"}
 
 
