@@ -123,6 +123,7 @@ class Scope(models.TextChoices):
     PRICES = "prices", "Edit prices and re-price"
     ALERTS = "alerts", "Send alerts"
     INCIDENTS = "incidents", "Declare incidents and write their timelines"
+    RULES = "rules", "Edit alert rules"
 
 
 class ApiKey(models.Model):
@@ -132,7 +133,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, unique=True)
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the secret part")
-    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=6)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), size=7)
     environment = models.CharField(
         max_length=64, blank=True, help_text="Events sent with this key get this environment; empty: the event says it."
     )

@@ -60,7 +60,7 @@ ROLE_HELP = {
 }
 
 # A key must not be a way round a role: giving one of these scopes needs the right itself.
-SCOPE_NEEDS = {"prices": "price.edit", "incidents": "incident.work"}
+SCOPE_NEEDS = {"prices": "price.edit", "incidents": "incident.work", "rules": "rule.edit"}
 
 KEY_PATTERN = re.compile(r"aod_([a-z0-9]{10})_([A-Za-z0-9]{40})")
 

@@ -15,7 +15,7 @@ from accounts.models import Team
 from incidents.actions.evaluation import evaluate
 from incidents.actions.shipped_rules import install_rules, shipped_rules
 from incidents.models import Alert, AlertRule, Incident
-from incidents.queries.backtest import TESTED, backtest
+from incidents.queries.backtests import TESTED, backtest
 from incidents.queries.storms import notifications
 from incidents.rules.alert_rules import LONGEST_GAP
 from incidents.triage import assess_incident

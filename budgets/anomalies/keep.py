@@ -21,7 +21,6 @@ GOES_ON = NEW_NORMAL + SAME  # an anomaly that began before may still go on
 CRITICAL_TIMES = 2.0  # of the expected: a cost spike
 CRITICAL_HOURS = 20  # times what an hour must be off to matter
 _ROUTES = {Anomaly.Severity.WARNING: Alert.Route.TICKET, Anomaly.Severity.CRITICAL: Alert.Route.PAGE}
-_MONEY = frozenset({Watched.SPEND, Watched.COST_PER_CALL})
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def see_to_alerts(team: Team, watches: Iterable[AnomalyWatch], now: datetime) ->
         watch__in=watches, ended_at=None, is_withdrawn=False, decision="", up=True
     ).select_related("watch")
     worst: dict[int, Anomaly] = {}
-    for one in sorted(running, key=_gravity):
+    for one in sorted(running, key=lambda one: one.gravity):
         worst[one.watch_id] = one
     for one in worst.values():
         _raise(team, one, now)
@@ -116,11 +115,6 @@ def see_to_alerts(team: Team, watches: Iterable[AnomalyWatch], now: datetime) ->
     for watch in watches:
         if watch.pk not in worst and str(watch.pk) in firing:
             resolve_alert(source_kind=ALERT, source_key=str(watch.pk), at=now)
-
-
-def _gravity(one: Anomaly) -> tuple[bool, bool, float]:
-    """Ascending: warnings, then critical ones; money before counts; then by size."""
-    return one.severity == Anomaly.Severity.CRITICAL, one.metric in _MONEY, float(one.size_usd or 0)
 
 
 def _raise(team: Team, one: Anomaly, now: datetime) -> None:

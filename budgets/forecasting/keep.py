@@ -71,5 +71,6 @@ def _raise(budget: Budget, one: Forecast, share: Decimal, now: datetime) -> None
         detail=f"Expected by {one.period_end:%Y-%m-%d}: {one.expected:.2f} {budget.unit_label} of {one.limit:.2f}",
         url=reverse("budget-forecast", args=[budget.pk]),
         runbook="cost-spike#containment",
+        labels={"budget": str(budget.pk)},
         at=now,
     )

@@ -26,6 +26,7 @@ UNITS = {
     Watched.FAILURES: "calls",
     Watched.EMPTY_RETRIEVALS: "retrievals",
 }
+MONEY = frozenset({Watched.SPEND, Watched.COST_PER_CALL})
 WATCHED = [(metric.value, WATCHED_WORDS[metric]) for metric in Watched]
 
 
@@ -140,6 +141,11 @@ class Anomaly(models.Model):
             return "neutral", "over"
         tone = {self.Severity.CRITICAL: "bad", self.Severity.WARNING: "warn"}.get(self.Severity(self.severity), "info")
         return tone, "provisional" if self.is_provisional else "running"
+
+    @property
+    def gravity(self) -> tuple[bool, bool, float]:
+        """Ascending: warnings, then critical ones; money before counts; then by size."""
+        return self.severity == self.Severity.CRITICAL, self.metric in MONEY, float(self.size_usd or 0)
 
     @cached_property
     def points(self) -> list[Point]:

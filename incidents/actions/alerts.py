@@ -12,6 +12,7 @@ from accounts.models import Team
 from incidents.actions.grouping import join, settle
 from incidents.actions.timeline import record
 from incidents.models import Alert, AlertRule, TimelineEntry
+from incidents.rules.answering import answers, nearest
 
 # Who begins and ends alerts takes turns: groups and incidents of several alerts then need no order of locks.
 _TURN = "SELECT pg_advisory_xact_lock(hashtext('incidents.alerts'))"
@@ -149,14 +150,11 @@ def acknowledge(*, author: Author, alerts: Sequence[Alert], at: datetime) -> int
 def _as_its_rule_says(one: Raised) -> Raised:
     """Severity, route and runbook of the rule that stands for what another part of the desk found, its team's first."""
     rules = AlertRule.objects.filter(
-        kind__in=[AlertRule.Kind.BUDGET, AlertRule.Kind.ANOMALY], options__source=one.source_kind
+        kind__in=[AlertRule.Kind.BUDGET, AlertRule.Kind.ANOMALY], options__source=one.source_kind, is_active=True
     ).select_related("runbook_section__runbook")
-    fitting = [
-        rule
-        for rule in rules
-        if rule.team_id in (None, one.team_id) and rule.options.get("when", one.severity) == one.severity
-    ]
+    mine = [rule for rule in rules if rule.team_id in (None, one.team_id)]
+    fitting = [rule for rule in mine if answers(rule, one.severity, one.labels)]
     if not fitting:
         return one
-    rule = min(fitting, key=lambda rule: (rule.team_id is None, "when" not in rule.options, rule.pk))
+    rule = nearest(fitting)
     return replace(one, severity=rule.severity, route=rule.route, runbook=rule.runbook_section.key, rule_id=rule.pk)

@@ -1,7 +1,7 @@
 """Writing alert rules: every version is kept, a lost edit is refused, other terms begin anew."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +12,7 @@ from django.utils.text import slugify
 from accounts.actions import Author, audit
 from accounts.models import Team
 from incidents.models import AlertRule, RuleState, RuleVersion
-from incidents.queries.readings import Ask, sample_of
-from incidents.rules.measured import DESK_FACTS
-from usage.metrics import CATALOGUE, QueryError
+from incidents.queries.rule_checks import check
 
 EDITED = (
     *("name", "kind", "metric", "filters", "breakdown", "window_seconds", "comparison", "threshold"),
@@ -22,6 +20,7 @@ EDITED = (
     *("route", "first_mitigation", "is_active", "team_id", "owner_id", "runbook_section_id", "parent_id", "slo_id"),
 )
 # What decides which label sets there are and what they mean: with another one, states begin anew.
+_DECIDING = ("check", "long_seconds", "short_seconds", "source", "when", "budget")
 TERMS = ("kind", "metric", "filters", "breakdown", "window_seconds", "comparison", "threshold", "team_id", "slo_id")
 STALE = "Somebody saved this rule while you edited it. Look at the new version and change it again."
 
@@ -33,36 +32,6 @@ def facts(rule: AlertRule) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return f"{value.normalize():f}" if isinstance(value, Decimal) else value
-
-
-def check(rule: AlertRule, now: datetime) -> None:
-    """Raises ValidationError by field where a rule could never be evaluated; the database has the firmer half."""
-    errors: dict[str, str] = {}
-    if rule.kind in ("threshold", "baseline"):
-        if rule.metric not in CATALOGUE:
-            errors["metric"] = "Choose a metric of the catalogue."
-        if rule.threshold is None:
-            errors["threshold"] = "Say from which value on it fires."
-    if rule.kind == "desk" and rule.metric not in DESK_FACTS:
-        errors["metric"] = f"Choose one of {', '.join(DESK_FACTS)}."
-    if rule.window_seconds < 60:
-        errors["window_seconds"] = "A window is at least a minute."
-    if rule.clear_threshold is not None and rule.threshold is not None:
-        above = rule.comparison == AlertRule.Comparison.ABOVE
-        if (rule.clear_threshold > rule.threshold) if above else (rule.clear_threshold < rule.threshold):
-            errors["clear_threshold"] = "It is well again on the other side of the threshold, or at it."
-    if errors:
-        raise ValidationError(errors)
-    _check_query(rule, now)
-
-
-def _check_query(rule: AlertRule, now: datetime) -> None:
-    metric = rule.metric if rule.kind in ("threshold", "baseline") else "requests"
-    try:
-        Ask.of(rule).query([metric, sample_of(metric)], now - timedelta(seconds=rule.window_seconds), now, None)
-    except QueryError as error:
-        shown = {"group_by": "breakdown"}.get(error.field, error.field)
-        raise ValidationError({shown: str(error)}) from None
 
 
 def save_rule(
@@ -118,16 +87,22 @@ def _store(rule: AlertRule, before: dict[str, Any] | None, at: datetime, author:
         rule.version += 1
         rule.failed_at, rule.failure = None, ""
         rule.save()
-        if any(before[name] != facts(rule)[name] for name in TERMS):
+        if _terms(before) != _terms(facts(rule)):
             RuleState.objects.filter(rule=rule).delete()
     RuleVersion.objects.create(
         rule=rule, number=rule.version, facts=facts(rule), created_at=at, author=author.user, note=note
     )
 
 
+def _terms(found: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What decides which label sets there are: with something else, states begin anew."""
+    chosen = {name: value for name, value in found["options"].items() if name in _DECIDING}
+    return [found[name] for name in TERMS], chosen
+
+
 def _free_slug(name: str) -> str:
     base = slugify(name)[:60] or "rule"
-    taken = set(AlertRule.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    taken = {"backtest", *AlertRule.objects.filter(slug__startswith=base).values_list("slug", flat=True)}
     return base if base not in taken else next(f"{base}-{n}" for n in range(2, 10_000) if f"{base}-{n}" not in taken)
 
 
@@ -136,6 +111,32 @@ def switch_rule(*, author: Author, rule: AlertRule, on: bool, at: datetime) -> A
     if not on:
         RuleState.objects.filter(rule=rule).delete()
     return save_rule(author=author, rule=rule, values={"is_active": on}, at=at, note="On" if on else "Off")
+
+
+def remove_rule(*, author: Author, rule: AlertRule, version: int | None = None) -> None:
+    """Delete a rule with its versions; its alerts end with the next evaluation and stay in their list.
+
+    Raises ValidationError for one that came with the desk or with an objective, which would only come back, and for
+    one that was changed since `version`.
+    """
+    with transaction.atomic():
+        current = AlertRule.objects.select_for_update(of=("self",)).get(pk=rule.pk)
+        if version is not None and current.version != version:
+            raise ValidationError(STALE)
+        if why := kept_because(current):
+            raise ValidationError(why)
+        target, team, before = named(current), current.team, facts(current)
+        current.delete()
+        audit(**author.signature, action="rule.remove", target=target, team=team, before=before)
+
+
+def kept_because(rule: AlertRule) -> str:
+    """Why a rule cannot be deleted; "" where it can."""
+    if rule.is_shipped:
+        return "It came with the desk and would come back. Switch it off."
+    if rule.slo_id and rule.slug.startswith(f"slo-{rule.slo_id}-"):
+        return "It came with its objective and would come back. Switch it off, or archive the objective."
+    return ""
 
 
 def undo_rule(*, author: Author, rule: AlertRule, at: datetime) -> AlertRule:

@@ -1,8 +1,7 @@
-"""GET and POST /api/v1/alerts, GET /api/v1/alert-rules: what fires for a key's team, and what watches it."""
+"""GET and POST /api/v1/alerts: what fires for a key's team."""
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,8 +12,7 @@ from rest_framework.views import APIView
 from accounts.api import key_of
 from accounts.posted import whole_number
 from incidents.actions import raise_alert, resolve_alert
-from incidents.models import Alert, AlertRule, RunbookSection
-from incidents.views.rule_shown import sentence
+from incidents.models import Alert, RunbookSection
 
 PAGE = 100
 
@@ -68,28 +66,6 @@ class AlertSentSerializer(serializers.Serializer):
                 {"runbook": "No such section. Write slug#section, e.g. latency#mitigation."}
             )
         return attrs
-
-
-class AlertRuleShownSerializer(serializers.Serializer):
-    """A rule that watches the team, its own or one of all teams."""
-
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    kind = serializers.ChoiceField(AlertRule.Kind.choices)
-    condition = serializers.CharField(help_text="In words")
-    metric = serializers.CharField(allow_blank=True)
-    filters = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
-    breakdown = serializers.ListField(child=serializers.CharField())
-    threshold = serializers.CharField(allow_null=True, help_text="Decimal text in the metric's unit")
-    window_seconds = serializers.IntegerField()
-    for_seconds = serializers.IntegerField()
-    severity = serializers.ChoiceField(Alert.Severity.choices)
-    route = serializers.ChoiceField(Alert.Route.choices)
-    runbook = serializers.CharField()
-    first_mitigation = serializers.CharField()
-    is_active = serializers.BooleanField()
-    evaluated_at = serializers.DateTimeField(allow_null=True)
-    failure = serializers.CharField(allow_blank=True, help_text="Why it cannot be evaluated")
 
 
 def shown(alert: Alert) -> dict[str, object]:
@@ -152,34 +128,3 @@ class AlertsView(APIView):
                 raise serializers.ValidationError({"key": "No alert of this key was raised."})
             return Response(shown(last))
         return Response(shown(raise_alert(**source, team=team, at=now, **data)))
-
-
-class AlertRulesView(APIView):
-    """Rules that watch the key's team."""
-
-    required_scope = "read"
-
-    @extend_schema(
-        summary="List alert rules",
-        description="Scope `read`. Rules of the key's team and those of all teams.",
-        responses=AlertRuleShownSerializer(many=True),
-        tags=["alerts"],
-    )
-    def get(self, request: Request) -> Response:
-        mine = Q(team=key_of(request).team) | Q(team=None)
-        rules = AlertRule.objects.filter(mine).select_related("runbook_section__runbook").order_by("slug")
-        return Response([_rule(one) for one in rules])
-
-
-_SAME = (
-    *("slug", "name", "kind", "metric", "filters", "breakdown", "window_seconds", "for_seconds", "severity", "route"),
-    *("first_mitigation", "is_active", "evaluated_at", "failure"),
-)
-
-
-def _rule(rule: AlertRule) -> dict[str, object]:
-    return {name: getattr(rule, name) for name in _SAME} | {
-        "condition": sentence(rule),
-        "threshold": None if rule.threshold is None else f"{rule.threshold.normalize():f}",
-        "runbook": rule.runbook_section.key,
-    }

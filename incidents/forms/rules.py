@@ -1,40 +1,62 @@
-"""The forms of alert rules and silences. Minutes and lines of text here, seconds and values in the models."""
+"""The form of an alert rule. Minutes and lines of text here, seconds and values in the model."""
 
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 
 from accounts.access import can, teams_where
 from accounts.models import Membership, User
+from incidents.forms.lines import lines_to_values
+from incidents.forms.rule_fields import (
+    SHAPES,
+    THEN,
+    WORDS,
+    budget_field,
+    check_field,
+    metrics_of,
+    severities_of,
+    slo_field,
+)
 from incidents.models import Alert, AlertRule, RunbookSection
-from usage.metrics import CATALOGUE
+from incidents.rules.kinds import KINDS
+from incidents.sources import known
 
-NEW_KINDS = [
-    ("threshold", "Threshold"),
-    ("baseline", "Ratio to the same hours of earlier weeks"),
-    ("no_data", "No data"),
-]
-METRICS = sorted(((name, f"{one.label} ({one.unit})") for name, one in CATALOGUE.items()), key=lambda pair: pair[1])
+# A rule may be changed from one of these to another; any other kind stays what it is.
+METRIC_KINDS = ("threshold", "baseline", "no_data")
+KIND_WORDS = {
+    "threshold": "Threshold",
+    "baseline": "Ratio to the same hours of earlier weeks",
+    "no_data": "No data",
+    "burn_rate": "Burn rate of an objective",
+    "canary": "Synthetic check",
+    "anomaly": "Anomaly",
+    "budget": "Budget threshold or forecast",
+    "desk": "The desk itself",
+}
 NO_DATA = [("ok", "is well"), ("hold", "changes nothing"), ("fire", "fires")]
 DECLARES = [("", "None"), ("1", "SEV1"), ("2", "SEV2"), ("3", "SEV3"), ("4", "SEV4")]
 FIGURE: dict[str, Any] = {"max_digits": 24, "decimal_places": 9}
-# Fields of the model that the form shows as they are.
-SAME = (
-    *("name", "kind", "metric", "breakdown", "comparison", "min_events", "baseline_weeks"),
-    *("severity", "route", "first_mitigation"),
-)
-OPTIONS = ("sure", "times_usual", "floor", "declare", "no_data")
+# Fields of the model that the form shows as they are, in minutes, and the options it shows.
+SAME = ("name", "metric", "filters", "breakdown", "comparison", "threshold", "clear_threshold", "min_events", "slo")
+ALSO = ("baseline_weeks", "severity", "route", "first_mitigation", "owner", "parent", "runbook_section")
+MINUTES = {"window_minutes": "window_seconds", "for_minutes": "for_seconds", "clear_minutes": "clear_seconds"}
+OPTIONS = ("sure", "times_usual", "floor", "declare", "no_data", "check", "source", "when", "budget")
+LONG_AND_SHORT = {"long_minutes": "long_seconds", "short_minutes": "short_seconds"}
+# What a field that the kind does not know is set to.
+UNSET = ("metric", "filters", "breakdown", "comparison", "threshold", "clear_threshold", "min_events", "slo")
 
 
 class RuleForm(forms.Form):
-    """Every field of a rule; which of them count is said by its kind."""
+    """The fields that count for the kind that is chosen; of another kind they are others."""
 
     name = forms.CharField(max_length=150, help_text="What is wrong when it fires")
-    kind = forms.ChoiceField(choices=NEW_KINDS)
-    metric = forms.ChoiceField(choices=[("", "–"), *METRICS], required=False, help_text="From the metrics catalogue")
+    kind = forms.ChoiceField(label="Kind of rule")
+    metric = forms.ChoiceField(required=False, help_text="From the metrics catalogue")
+    source = forms.ChoiceField(required=False, label="Answers for")
+    when = forms.ChoiceField(
+        required=False, label="Found as", help_text="Only what is raised with this severity; the rule gives it its own"
+    )
     filters = forms.CharField(
         required=False,
         max_length=2000,
@@ -54,6 +76,15 @@ class RuleForm(forms.Form):
     )
     clear_threshold = forms.DecimalField(
         **FIGURE, required=False, label="Well again at", help_text="Empty: at the threshold. Further off, it flaps less"
+    )
+    long_minutes = forms.IntegerField(
+        min_value=2, max_value=43_200, initial=60, label="Long window", help_text="Minutes: that it matters"
+    )
+    short_minutes = forms.IntegerField(
+        min_value=1, max_value=10_080, initial=5, label="Short window", help_text="Minutes: that it goes on"
+    )
+    failures = forms.IntegerField(
+        min_value=1, max_value=100, initial=2, label="Failures in a row", help_text="So many and it fires"
     )
     for_minutes = forms.DecimalField(
         min_value=0, max_value=1440, decimal_places=1, initial=0, label="For", help_text="Minutes it must hold"
@@ -96,9 +127,42 @@ class RuleForm(forms.Form):
 
     def __init__(self, *args, user: User, rule: AlertRule | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        everyone = can(user, "rule.edit")
-        teams = forms.ModelChoiceField(teams_where(user, "rule.edit"), required=not everyone, help_text="Whose traffic")
-        teams.empty_label = "All teams" if everyone else "Choose a team"
+        self.user, self.rule = user, rule if rule and rule.pk else None
+        self.everyone = can(user, "rule.edit")
+        self.shape = self._kind()
+        self._choose()
+        self._point()
+        shown = {name for panel in SHAPES[self.shape] for name in panel}
+        for name in set(self.fields) - shown - {"kind", "version", *THEN}:
+            del self.fields[name]
+        for name, words in WORDS.get(self.shape, {}).items():
+            for attribute, text in words.items():
+                setattr(self.fields[name], attribute, text)
+
+    def _kind(self) -> str:
+        """The kind whose fields are shown; of a stored rule only those of metrics may take each other's place."""
+        kinds = [name for name in KIND_WORDS if name != "desk" or self.everyone]
+        if self.rule:
+            kinds = list(METRIC_KINDS) if self.rule.kind in METRIC_KINDS else [self.rule.kind]
+        self.fields["kind"] = forms.ChoiceField(
+            choices=[(name, KIND_WORDS[name]) for name in kinds], label="Kind of rule"
+        )
+        asked = (self.data.get("kind") if self.is_bound else self.initial.get("kind")) or kinds[0]
+        return asked if asked in kinds else kinds[0]
+
+    def _choose(self) -> None:
+        """Choices that depend on the kind."""
+        fields: dict[str, Any] = self.fields
+        fields["metric"].choices = metrics_of(self.shape)
+        sources = known(self.shape)
+        fields["source"].choices = [(one.key, one.name) for one in sources]
+        fields["source"].required = bool(sources)
+        fields["when"].choices = severities_of(sources)
+
+    def _point(self) -> None:
+        """Fields that point to rows."""
+        teams = forms.ModelChoiceField(teams_where(self.user, "rule.edit"), required=False, help_text="Whose traffic")
+        teams.empty_label = "All teams" if self.everyone else "Choose a team"
         self.fields["team"] = teams
         people = User.objects.filter(pk__in=Membership.objects.values("user"), is_active=True).order_by("email")
         self.fields["owner"] = forms.ModelChoiceField(people, required=False, empty_label="Nobody yet")
@@ -106,20 +170,17 @@ class RuleForm(forms.Form):
         self.fields["runbook_section"] = forms.ModelChoiceField(
             sections, empty_label="Choose the section to follow", help_text="Opened by whoever answers"
         )
-        parents = AlertRule.objects.filter(is_active=True, team=rule.team if rule else None)
+        parents = AlertRule.objects.filter(is_active=True, team=self.rule.team if self.rule else None)
         self.fields["parent"] = forms.ModelChoiceField(
-            parents.exclude(pk=rule.pk or 0) if rule else parents,
+            parents.exclude(pk=self.rule.pk if self.rule else 0),
             required=False,
             empty_label="None",
             help_text="While it fires, this one is muted",
         )
-        if rule and rule.pk and rule.kind not in dict(NEW_KINDS):
-            self._keep_kind(rule)
-
-    def _keep_kind(self, rule: AlertRule) -> None:
-        """A kind that is not made here stays what it is, with the metric it has."""
-        self.fields["kind"] = forms.ChoiceField(choices=[(rule.kind, rule.get_kind_display())])
-        self.fields["metric"] = forms.ChoiceField(choices=[(rule.metric, rule.metric or "–")], required=False)
+        rows = {"burn_rate": ("slo", slo_field), "canary": ("check", check_field), "budget": ("budget", budget_field)}
+        if self.shape in rows:
+            name, make = rows[self.shape]
+            self.fields[name] = make(self.user)
 
     def clean_breakdown(self) -> list[str]:
         return list(dict.fromkeys(filter(None, (name.strip() for name in self.cleaned_data["breakdown"].split(",")))))
@@ -127,27 +188,48 @@ class RuleForm(forms.Form):
     def clean_filters(self) -> dict[str, list[str]]:
         return lines_to_values(self.cleaned_data["filters"])
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if check := data.get("check"):
+            data["team"] = check.team
+        elif slo := data.get("slo"):
+            data["team"] = slo.team
+        if "team" in self.fields and not data.get("team") and not self.everyone and "team" not in self.errors:
+            self.add_error("team", "Choose a team: only organisation-wide roles make rules of all teams.")
+        return data
+
+    @property
+    def about(self) -> str:
+        """When a rule of the kind fires, in a sentence."""
+        return KINDS[self.shape].about
+
     @property
     def values(self) -> dict[str, Any]:
         """What `save_rule` takes, but for the options that the form does not show."""
         data = self.cleaned_data
-        return {name: data[name] for name in (*SAME, "filters", "threshold", "clear_threshold")} | {
-            "window_seconds": data["window_minutes"] * 60,
-            "for_seconds": int(data["for_minutes"] * 60),
-            "clear_seconds": int(data["clear_minutes"] * 60),
-            "team": data["team"],
-            "owner": data["owner"],
-            "parent": data["parent"],
-            "runbook_section": data["runbook_section"],
-        }
+        fresh = AlertRule()
+        found = {name: getattr(fresh, name) for name in UNSET} | {"kind": self.shape, "team": data.get("team")}
+        found |= {name: data[name] for name in (*SAME, *ALSO) if name in data}
+        found |= {model: int(data[name] * 60) for name, model in MINUTES.items() if name in data}
+        if "failures" in data:
+            found["threshold"] = Decimal(data["failures"] - 1)
+        if "long_minutes" in data:
+            found["window_seconds"] = data["long_minutes"] * 60
+        return found
 
     @property
     def options(self) -> dict[str, Any]:
         """The options the form shows, those that are set."""
-        found = {name: self.cleaned_data.get(name) for name in OPTIONS}
+        data = self.cleaned_data
+        found = {name: data.get(name) for name in OPTIONS}
         plain = {name: str(value) if isinstance(value, Decimal) else value for name, value in found.items() if value}
         if "declare" in plain:
             plain["declare"] = int(plain["declare"])
+        if self.shape == AlertRule.Kind.ANOMALY:
+            plain["source"] = known(self.shape)[0].key
+        if check := data.get("check"):
+            plain["check"] = check.pk
+        plain |= {option: data[name] * 60 for name, option in LONG_AND_SHORT.items() if name in data}
         return {name: value for name, value in plain.items() if (name, value) != ("no_data", "ok")}
 
     def _fields(self, *names: str) -> list[forms.BoundField]:
@@ -155,97 +237,39 @@ class RuleForm(forms.Form):
 
     @property
     def what_fields(self) -> list[forms.BoundField]:
-        return self._fields("name", "kind", "metric", "team", "filters", "breakdown")
+        return self._fields(*SHAPES[self.shape][0])
 
     @property
     def when_fields(self) -> list[forms.BoundField]:
-        names = ("comparison", "threshold", "clear_threshold", "window_minutes", "for_minutes", "clear_minutes")
-        return self._fields(*names, "min_events", "no_data")
+        return self._fields(*SHAPES[self.shape][1])
 
     @property
     def chance_fields(self) -> list[forms.BoundField]:
-        return self._fields("sure", "times_usual", "floor", "baseline_weeks")
+        return self._fields(*SHAPES[self.shape][2])
 
     @property
     def then_fields(self) -> list[forms.BoundField]:
-        names = ("severity", "route", "runbook_section", "first_mitigation", "owner", "declare", "parent", "note")
-        return self._fields(*names)
-
-
-def lines_to_values(text: str) -> dict[str, list[str]]:
-    """ "provider = openai, azure" by line → dimension: values. Raises ValidationError naming the bad line."""
-    found: dict[str, list[str]] = {}
-    for line in filter(str.strip, text.splitlines()):
-        name, separator, values = line.partition("=")
-        chosen = [value.strip() for value in values.split(",") if value.strip()]
-        if not separator or not name.strip() or not chosen:
-            raise forms.ValidationError(f"“{line[:60]}” should read: dimension = value, value.")
-        found[name.strip()] = sorted({*found.get(name.strip(), []), *chosen})
-    return found
+        return self._fields(*THEN)
 
 
 def as_initial(rule: AlertRule) -> dict[str, Any]:
     """A rule as the form's fields."""
-    same = (*SAME, "team", "owner", "parent", "runbook_section", "version")
+    same = (*SAME, *ALSO, "kind", "team", "version")
     figures = {name: getattr(rule, name) for name in ("threshold", "clear_threshold")}
+    seconds = {name: rule.options.get(option) for name, option in LONG_AND_SHORT.items()}
     return (
         {name: getattr(rule, name) for name in same}
         | {name: None if value is None else f"{value.normalize():f}" for name, value in figures.items()}
         | {name: rule.options.get(name) for name in OPTIONS}
+        | {name: value // 60 for name, value in seconds.items() if value}
+        | {name: _minutes(getattr(rule, model)) for name, model in MINUTES.items()}
         | {
+            "failures": 2 if rule.threshold is None else int(rule.threshold) + 1,
             "breakdown": ", ".join(rule.breakdown),
             "filters": "\n".join(f"{name} = {', '.join(values)}" for name, values in rule.filters.items()),
-            "window_minutes": rule.window_seconds // 60,
-            "for_minutes": Decimal(rule.for_seconds) / 60,
-            "clear_minutes": Decimal(rule.clear_seconds) / 60,
         }
     )
 
 
-LASTS = [("30", "30 minutes"), ("60", "1 hour"), ("240", "4 hours"), ("1440", "1 day"), ("10080", "1 week")]
-
-
-class SilenceForm(forms.Form):
-    """What is muted, from when to when, and why."""
-
-    is_maintenance = forms.BooleanField(required=False, label="Maintenance window, planned ahead")
-    starts_at = forms.DateTimeField(
-        required=False,
-        label="From",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Empty: now",
-    )
-    lasts = forms.ChoiceField(choices=LASTS, initial="60", label="For")
-    labels = forms.CharField(
-        required=False,
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "placeholder": "environment = staging"}),
-        help_text="Only alerts with these labels: a line for each",
-    )
-    reason = forms.CharField(max_length=500, help_text="Who reads it at night should understand it")
-
-    def __init__(self, *args, user: User, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        everyone = can(user, "alert.acknowledge")
-        teams = teams_where(user, "alert.acknowledge")
-        self.fields["team"] = forms.ModelChoiceField(teams, required=not everyone)
-        self.fields["team"].empty_label = "All teams" if everyone else "Choose a team"  # type: ignore[attr-defined]
-        rules = AlertRule.objects.filter(team=None) | AlertRule.objects.filter(team__in=teams)
-        self.fields["rule"] = forms.ModelChoiceField(rules.order_by("name"), required=False, empty_label="Every rule")
-        self.order_fields(["team", "rule", "labels", "is_maintenance", "starts_at", "lasts", "reason"])
-
-    def clean_labels(self) -> dict[str, str]:
-        found = lines_to_values(self.cleaned_data["labels"])
-        if many := [name for name, values in found.items() if len(values) > 1]:
-            raise forms.ValidationError(f"{many[0]} has several values: make a silence for each.")
-        return {name: values[0] for name, values in found.items()}
-
-    @property
-    def values(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        start: datetime = data["starts_at"] or timezone.now()
-        names = ("team", "rule", "labels", "is_maintenance", "reason")
-        return {name: data[name] for name in names} | {
-            "starts_at": start,
-            "ends_at": start + timedelta(minutes=int(data["lasts"])),
-        }
+def _minutes(seconds: int) -> str:
+    return f"{(Decimal(seconds) / 60).quantize(Decimal('0.1')).normalize():f}"

@@ -61,13 +61,19 @@ def failing(at: datetime) -> list[Failing]:
     return found
 
 
+def watched_by(rule: AlertRule) -> QuerySet[Canary]:
+    """Active checks that ran and that a rule of kind canary judges: the one it names, those of its team, or all."""
+    active = Canary.objects.filter(is_active=True, last_run_at__isnull=False).order_by("pk")
+    if check := rule.options.get("check"):
+        active = active.filter(pk=check)
+    return active.filter(team=rule.team_id) if rule.team_id else active
+
+
 def canary_label_sets(rule: AlertRule, now: datetime) -> list[LabelSet]:
-    """Failed runs in a row of every active check, of a team's rule only its own: what rules of kind canary judge."""
-    active = Canary.objects.filter(is_active=True, last_run_at__isnull=False)
-    active = active.filter(team=rule.team_id) if rule.team_id else active
+    """Failed runs in a row of every check that the rule watches: what rules of kind canary judge."""
     return [
         LabelSet(canary.team_id, {"check": canary.name, "id": str(canary.pk)}, Reading(Decimal(canary.failed_in_row)))
-        for canary in active.order_by("pk")
+        for canary in watched_by(rule)
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -45,7 +46,7 @@ class Grid:
     def length(self) -> timedelta:
         return FIXED_STEPS[self.step]
 
-    @property
+    @cached_property
     def moments(self) -> list[datetime]:
         """Starts of the steps."""
         return [self.start + self.length * number for number in range(int((self.end - self.start) / self.length))]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from incidents.models import AlertRule
-from incidents.queries.backtest import Backtest
+from incidents.queries.backtests import Backtest
 from incidents.rules.grouping import group_key
 
 

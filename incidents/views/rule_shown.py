@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from aiops_site.charts import Chart, Marker, Series, Threshold
 from incidents.models import Alert, AlertRule
-from incidents.queries.backtest import Backtest, Tried
+from incidents.queries.backtests import Backtest, Drawn, Tried
 from incidents.queries.history import Grid, slide
 from incidents.queries.readings import HOUR
 from incidents.rules.measured import measured, terms
 from incidents.rules.words import TIMES, condition, figure, labelled
+from incidents.sources import source_of
 from usage import partitions
 from usage.metrics import QueryError
 
@@ -21,10 +22,11 @@ MOST_POINTS = 750
 def sentence(rule: AlertRule) -> str:
     """What the rule asks, in words."""
     if rule.kind in ("budget", "anomaly"):
-        when = rule.options.get("when")
-        return f"What {rule.options.get('source', 'that source')} raises{f' as {when}' if when else ''}"
+        return _answered(rule)
     if rule.kind == "canary":
-        return "Synthetic checks that fail twice in a row"
+        failures = 2 if rule.threshold is None else int(rule.threshold) + 1
+        times = {1: "once", 2: "twice in a row"}.get(failures, f"{failures} times in a row")
+        return f"One synthetic check fails {times}" if rule.options.get("check") else f"A synthetic check fails {times}"
     what, asked = measured(rule), terms(rule)
     window = 0 if rule.kind == "desk" else rule.window_seconds
     if rule.kind == "no_data":
@@ -32,28 +34,40 @@ def sentence(rule: AlertRule) -> str:
     return condition(what.name, asked.above, asked.threshold, what.unit, window, rule.for_seconds)
 
 
+def _answered(rule: AlertRule) -> str:
+    source = source_of(str(rule.options.get("source", "")))
+    if source is None:
+        return "Its source is not known"
+    about = f", {source.metrics[rule.metric].lower()}" if rule.metric in source.metrics else ""
+    of = "".join(f", {name} {' or '.join(values)}" for name, values in rule.filters.items())
+    one = ", of one budget" if rule.options.get("budget") else ""
+    when = rule.options.get("when")
+    return f"{source.name}{about}{of}{one}{f', found as {when}' if when else ''}"
+
+
 def backtest_chart(rule: AlertRule, result: Backtest, tz: tzinfo) -> Chart | None:
     """The label set that fired most, or had most figures, with the times it would have fired drawn over it."""
     shown = max(result.sets, key=lambda one: (len(one.spans), _known(one)), default=None)
     if shown is None or not _known(shown):
         return None
-    what, asked = measured(rule), terms(rule)
-    points = _coarser(list(shown.points.items()), asked.above)
+    drawn = result.drawn or Drawn(measured(rule).unit, terms(rule).threshold, terms(rule).above)
+    points = _coarser(list(shown.points.items()), drawn.above)
     firing = [(at, value if _within(shown, at) else None) for at, value in points]
     name = ", ".join(part for part in (shown.team, labelled(shown.labels)) if part)
     times = len(shown.spans)
-    drawn = [Series(name, points, key=name)]
+    series = [Series(name, points, key=name)]
     if times:
-        drawn.append(Series("would have fired", firing, tone="bad"))
+        series.append(Series("would have fired", firing, tone="bad"))
+    limits = [] if drawn.threshold is None else [drawn.threshold]
     return Chart(
         id="backtest",
         title=f"{name}: would have fired {'once' if times == 1 else f'{times} times'}",
-        unit=CHART_UNITS.get(what.unit, what.unit),
-        series=drawn,
+        unit=CHART_UNITS.get(drawn.unit, drawn.unit),
+        series=series,
         tz=tz,
         start=result.start,
         end=result.end,
-        thresholds=[Threshold(asked.threshold, f"threshold {figure(asked.threshold, what.unit)}")],
+        thresholds=[Threshold(limit, f"threshold {figure(limit, drawn.unit)}") for limit in limits],
         markers=[Marker(span.start, "fires") for span in shown.spans[:20]],
     )
 

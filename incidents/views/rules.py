@@ -11,20 +11,25 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, get_team, person_of, require, teams_where, visible_teams
-from accounts.posted import author_of, report, text_of
+from accounts.posted import author_of, report, text_of, whole_number
 from accounts.rules import changed_facts
-from incidents.actions.rules import check, copy_rule, save_rule, switch_rule, undo_rule
-from incidents.forms.rules import OPTIONS, RuleForm, as_initial
+from incidents.actions.rules import copy_rule, kept_because, remove_rule, save_rule, switch_rule, undo_rule
+from incidents.forms.rules import LONG_AND_SHORT, MINUTES, OPTIONS, RuleForm, as_initial
 from incidents.models import AlertRule
-from incidents.queries.backtest import TESTED, Backtest, backtest
+from incidents.queries.backtests import DAYS, Backtest, backtest
+from incidents.queries.desk import EVALUATED
+from incidents.queries.rule_checks import check
 from incidents.queries.rules import history, visible_rules
+from incidents.rules.kinds import counts
 from incidents.rules.words import labelled
 from incidents.views import rule_shown
 from incidents.views.tabs import alert_tabs
 from usage.metrics import QueryError
 from usage.scope import zone_of
 
-SHOWN_FIELDS = {"window_seconds": "window_minutes", "for_seconds": "for_minutes", "clear_seconds": "clear_minutes"}
+# Domain name → field of the form. Of a synthetic check the threshold is a number of failures.
+SHOWN_FIELDS = {model: name for name, model in (MINUTES | LONG_AND_SHORT).items()} | {"threshold": "failures"}
+POINTING = ("runbook_section", "slo", "check", "budget")
 MOST_SPANS = 12
 
 
@@ -71,7 +76,7 @@ def rule_add(request: HttpRequest) -> HttpResponse:
     if not can_anywhere(user, "rule.edit"):
         require(user, "rule.edit")
     rule = AlertRule()
-    known = {"runbook_section", *RuleForm.base_fields}
+    known = {*POINTING, *RuleForm.base_fields}
     start: dict[str, Any] = {name: value for name, value in request.GET.items() if name in known}
     start["team"] = visible_teams(user).filter(slug=request.GET.get("team", "")).first()
     form = RuleForm(request.POST or None, user=user, initial=start)
@@ -92,9 +97,29 @@ def rule_edit(request: HttpRequest, pk: int) -> HttpResponse:
     return _edit(request, rule, form)
 
 
+@login_required
+@require_POST
+def rule_fields(request: HttpRequest) -> HttpResponse:
+    """The fields of the kind that was just chosen, with what was typed so far; `rule`: the one that is edited."""
+    user = person_of(request)
+    if not can_anywhere(user, "rule.edit"):
+        require(user, "rule.edit")
+    pk = whole_number(request.GET.get("rule", ""))
+    rule = visible_rules(user).filter(pk=pk).first() if pk else None
+    form = RuleForm(user=user, rule=rule, initial=_typed(request))
+    context = {"form": form, "may_edit": True, "rule": rule, "days": DAYS}
+    return render(request, "incidents/rules/fields.html", context)
+
+
+def _typed(request: HttpRequest) -> dict[str, Any]:
+    return {name: value for name, value in request.POST.items() if "\0" not in str(value)}
+
+
 def _edit(request: HttpRequest, rule: AlertRule, form: RuleForm) -> HttpResponse:
-    if request.method == "POST" and form.is_valid():
-        require(request.user, "rule.edit", form.cleaned_data["team"])
+    if request.method == "POST" and "reshape" in request.POST:  # without scripts
+        form = RuleForm(user=person_of(request), rule=rule, initial=_typed(request))
+    elif request.method == "POST" and form.is_valid():
+        require(request.user, "rule.edit", form.values["team"])
         try:
             saved = save_rule(
                 author=author_of(request),
@@ -107,19 +132,32 @@ def _edit(request: HttpRequest, rule: AlertRule, form: RuleForm) -> HttpResponse
         except ValidationError as error:
             report(form, error, SHOWN_FIELDS)
         else:
-            messages.success(request, f"{saved.name} is saved. It is evaluated within 30 seconds.")
+            messages.success(request, f"{saved.name} is saved. {_when_it_counts(saved)}")
             return redirect("rule-edit", saved.pk)
     return render(request, "incidents/rules/form.html", _context(request, rule, form))
 
 
+def _when_it_counts(rule: AlertRule) -> str:
+    if rule.kind in EVALUATED:
+        return "It is evaluated within 30 seconds."
+    return "It answers for what is found from now on."
+
+
 def _values(rule: AlertRule, form: RuleForm) -> dict[str, Any]:
     """The form's values; options that it does not show stay."""
-    hidden = {name: value for name, value in rule.options.items() if name not in OPTIONS}
+    shown = (*OPTIONS, *LONG_AND_SHORT.values())
+    hidden = {name: one for name, one in rule.options.items() if name not in shown and counts(form.shape, name)}
     return form.values | {"options": hidden | form.options}
 
 
 def _context(request: HttpRequest, rule: AlertRule, form: RuleForm) -> dict[str, Any]:
-    context: dict[str, Any] = {"form": form, "rule": None, "tabs": alert_tabs("rule-list"), "may_edit": True}
+    context: dict[str, Any] = {
+        "form": form,
+        "rule": None,
+        "tabs": alert_tabs("rule-list"),
+        "may_edit": True,
+        "days": DAYS,
+    }
     if rule.pk:
         user = person_of(request)
         firing = rule.alerts.filter(resolved_at=None)
@@ -127,7 +165,7 @@ def _context(request: HttpRequest, rule: AlertRule, form: RuleForm) -> dict[str,
             "rule": rule,
             "sentence": rule_shown.sentence(rule),
             "may_edit": can(user, "rule.edit", rule.team),
-            "tested": rule.kind in TESTED,
+            "kept_because": kept_because(rule),
             "firing": firing.filter(team__in=visible_teams(user)).select_related("team")[:20],
             "history": [(one, changed_facts(one.before, one.after)) for one in history(rule)],
             "can_undo": rule.versions.filter(number__lt=rule.version).exists(),
@@ -163,6 +201,20 @@ def rule_preview(request: HttpRequest) -> HttpResponse:
 def _spans(result: Backtest) -> list[tuple[str, str, Any]]:
     found = [(one.team, labelled(one.labels), span) for one in result.sets for span in one.spans]
     return sorted(found, key=lambda row: row[2].start, reverse=True)[:MOST_SPANS]
+
+
+@login_required
+@require_POST
+def rule_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete it; its alerts stay in their list."""
+    rule = _mine(request, pk)
+    try:
+        remove_rule(author=author_of(request), rule=rule)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("rule-edit", pk)
+    messages.success(request, f"{rule.name} is removed. Its alerts end within 30 seconds.")
+    return redirect("rule-list")
 
 
 def _mine(request: HttpRequest, pk: int) -> AlertRule:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import can, can_anywhere, person_of, require, visible_teams
 from accounts.posted import author_of, report, whole_number
 from incidents.actions.silences import add_silence, end_silence
-from incidents.forms.rules import SilenceForm
+from incidents.forms.silences import SilenceForm
 from incidents.models import Silence
 from incidents.queries import visible_alerts
 from incidents.queries.muting import matching
