@@ -95,6 +95,25 @@ def test_spend_counts_hours_with_traffic_of_known_cost(cast):
     assert tallies_by(slo, whole - DAY, whole, "day")[whole.replace(hour=0)].total <= 2
 
 
+def test_hours_judged_together_are_the_hours_one_by_one(cast):
+    whole = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    for number, team in enumerate((cast.support, cast.search, cast.support, cast.search, cast.support)):
+        record(team, whole - (7 + number) * HOUR, 1 + 3 * number, tenant="acme" if number % 2 else None)
+        record(team, whole - (7 + number) * HOUR, 1 + number, model="own-model", provider="vllm")
+    drain()
+    cost = Decimal("0.00325")
+    slos = [
+        make(team, "spend", per=per, limit=cost * Decimal(times), **facts)
+        for team in (cast.support, cast.search, None)
+        for per, times in (("hour", 4), ("hour", 8), ("request", "0.9"), ("request", "0.3"))
+        for facts in ({}, {"model": "gpt-4o"}, {"tenant": "acme"}, {"exclusions": {"model": ["own-model"]}})
+    ]
+    together = tallies(slos, whole - DAY, whole)
+    apart = {slo.pk: sum(tallies_by(slo, whole - DAY, whole, "hour").values(), NOTHING) for slo in slos}
+    assert together == apart
+    assert len(set(together.values())) > 5
+
+
 def test_spend_by_conversation_is_judged_by_the_hour_too(cast):
     at = hours_ago(0.2)
     record(cast.support, at, 4, conversation_id="one")

@@ -5,7 +5,7 @@ of queries.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from incidents.models import Slo
 from incidents.rules.slos import HOUR, NOTHING, Burn, Tally, added, standing, within
 from usage.metrics import MetricQuery, histograms_by_step, query
 from usage.metrics.asked import MAX_POINTS, UTC_ZONE
+from usage.metrics.judged import Limit, can_judge, hours_within
 from usage.metrics.window import floor
 from usage.models.scopes import SCOPE_FIELDS
 
@@ -177,9 +178,11 @@ def _key(shape: _Shape, slo: Slo) -> tuple[str, ...]:
 def _read(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
     if shape.indicator != Slo.Indicator.SPEND:
         return _counted(shape, slos, start, end, None, UTC_ZONE)
-    if end - start > FEW_HOURS:
-        return _clock_hours(shape, slos, start, end)
-    return _trailing_hours(shape, slos, start, end)
+    if end - start <= FEW_HOURS:
+        return _trailing_hours(shape, slos, start, end)
+    if can_judge(_spend_metrics(shape)[0]):
+        return _judged_hours(shape, slos, start, end)
+    return _clock_hours(shape, slos, start, end)
 
 
 def _counted(
@@ -247,14 +250,32 @@ _READERS: dict[str, tuple[Callable, Callable[[Slo, Any], Tally]]] = {
 
 # --- Spend, whose units are hours -----------------------------------------------------------------------------------
 def _clock_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
-    """Hours of the clock; in stretches, as one query has only so many points."""
+    """Hours of the clock, each with its tally."""
     found: dict[int, dict] = {slo.pk: {} for slo in slos}
+    for begin, stop in _stretches(start, end):
+        for pk, hours in _spent(shape, slos, begin, stop, "hour").items():
+            found[pk] |= hours
+    return found
+
+
+def _judged_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
+    """The same hours added up."""
+    limits = [Limit(slo.pk, _key(shape, slo), slo.limit or Decimal(0)) for slo in slos]
+    found: dict[int, dict] = {slo.pk: {} for slo in slos}
+    for begin, stop in _stretches(start, end):
+        asked = _query(shape, slos, _spend_metrics(shape), begin, stop, step="hour")
+        for pk, hours in hours_within(asked, limits).items():
+            found[pk][begin] = Tally(*hours)
+    return found
+
+
+def _stretches(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Whole hours of the clock, in stretches, as one query has only so many points."""
+    start = floor(start, "hour", UTC_ZONE)
     while start < end:
         stop = min(end, start + (MAX_POINTS - 2) * HOUR)
-        for pk, hours in _spent(shape, slos, start, stop, "hour").items():
-            found[pk] |= hours
+        yield start, stop
         start = stop
-    return found
 
 
 def _trailing_hours(shape: _Shape, slos: list[Slo], start: datetime, end: datetime) -> dict[int, dict]:
@@ -270,8 +291,7 @@ def _trailing_hours(shape: _Shape, slos: list[Slo], start: datetime, end: dateti
 
 def _spent(shape, slos, start, end, step) -> dict[int, dict]:
     """SLO's id → hour → tally. Hours without a request, or whose cost is unknown, are not judged."""
-    events = "calls" if shape.calls else "requests"
-    metric = "cost_per_call" if shape.calls and shape.per == "request" else SPEND[shape.per]
+    metric, events = _spend_metrics(shape)
     by_key: dict[tuple[str, ...], dict] = defaultdict(dict)
     for row in query(_query(shape, slos, (metric, events), start, end, step=step)).rows:
         if row.values[metric] is not None and row.values[events]:
@@ -283,3 +303,9 @@ def _spent(shape, slos, start, end, step) -> dict[int, dict]:
         }
         for slo in slos
     }
+
+
+def _spend_metrics(shape: _Shape) -> tuple[str, str]:
+    """What is limited, and the events that tell an hour with traffic."""
+    metric = "cost_per_call" if shape.calls and shape.per == "request" else SPEND[shape.per]
+    return metric, "calls" if shape.calls else "requests"

@@ -112,7 +112,7 @@ def query(q: MetricQuery, now: datetime | None = None) -> MetricResult:
     start, end = snap(q, now)
     if q.team_ids == ():
         return MetricResult(q, start, end, [])
-    source = Source(q, _plan(q, start, end, now), start, end)
+    source = Source(q, plan(q, start, end, now), start, end)
     metrics = [CATALOGUE[name] for name in q.metrics]
     groups: dict[tuple, dict[str, Any]] = defaultdict(dict)
     sums = _parts(metrics, Sum)
@@ -148,7 +148,7 @@ def histograms_by_step(
     start, end = snap(q, now)
     if q.team_ids == () or not isinstance(value, Percentile):
         return {}
-    return read_histograms(Source(q, _plan(q, start, end, now), start, end), value)
+    return read_histograms(Source(q, plan(q, start, end, now), start, end), value)
 
 
 def kept_step(step: str, start: datetime, now: datetime) -> str:
@@ -197,7 +197,7 @@ def _end_step(end: datetime, kept_minutes: datetime, kept_hours: datetime) -> st
     return "minute" if end >= kept_minutes else "hour" if end >= kept_hours else "day"
 
 
-def _plan(q: MetricQuery, start: datetime, end: datetime, now: datetime) -> list[Segment]:
+def plan(q: MetricQuery, start: datetime, end: datetime, now: datetime) -> list[Segment]:
     """Segments of the window. A stale bucket is read from the tier below, where that is still kept."""
     coarsest = coarsest_tier(q.step, q.zone)
     if coarsest == "minute":
