@@ -3,27 +3,25 @@
 import argparse
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from bench import sections, traffic
 from bench.desk import ROOT, BenchDesk, DeskFailed, running_desk
+from bench.filling import fill, make_keys, say
 from bench.guard import measure_guard
 from bench.ingest import measure_batches, measure_singles
 from bench.pages import page_rows, visit_pages
-from bench.postgres import settings_in_force, settle
+from bench.postgres import settings_in_force
 from bench.report import machine, render
 from bench.storing import measure_memory, storage_row
 from bench.sustained import measure_sustained
-from bench.table import Row, rate
+from bench.table import Row
 
 SMALLEST, LARGEST, DEFAULT = 100_000, 10_000_000, 300_000
 PARTS = ("pages", "batches", "singles", "guard", "sustained", "memory")
-FILLERS = 2
 
 
 def arguments() -> argparse.Namespace:
@@ -37,36 +35,6 @@ def arguments() -> argparse.Namespace:
     if not SMALLEST <= chosen.size <= LARGEST:
         parser.error(f"--size must be from {SMALLEST} to {LARGEST}")
     return chosen
-
-
-def say(text: str) -> None:
-    sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
-    sys.stderr.flush()
-
-
-def fill(desk: BenchDesk, events: int, ids: str) -> tuple[int, int]:
-    """Store events in several processes; returns how many, and the bytes of their JSON."""
-    environment = desk.environment | {"DJANGO_SETTINGS_MODULE": "aiops_site.settings"}
-    commands = [
-        [sys.executable, "-m", "bench.fill", str(events), ids, str(part), str(FILLERS)] for part in range(FILLERS)
-    ]
-    began = time.monotonic()
-    running = [subprocess.Popen(c, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
-    outputs = [process.communicate()[0] for process in running]
-    if any(process.returncode for process in running):
-        raise DeskFailed("bench.fill failed; see above")
-    counts = [tuple(map(int, output.split())) for output in outputs]
-    stored, size = (sum(values) for values in zip(*counts, strict=True))
-    took = time.monotonic() - began
-    say(f"stored {stored:,} events in {took:.0f} s ({rate(stored / took)}); draining …")
-    say(f"drained {desk.wait_drained():.0f} s later")
-    settle(desk)
-    return stored, size
-
-
-def make_keys(desk: BenchDesk) -> list[str]:
-    """The teams of the benchmark, and a key of each."""
-    return [desk.key(f"bench-{number}") for number in range(traffic.TEAMS)]
 
 
 def measure_pages(desk: BenchDesk, size: int, visits: int) -> list[Row]:

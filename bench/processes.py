@@ -22,7 +22,7 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Of a process and its descendants, those included that ended and were reaped."""
     total = 0.0
     for process in _family(pid):
@@ -43,9 +43,9 @@ def cpu_by_part(desk: BenchDesk) -> dict[str, float]:
     pids = desk.pids()
     used = {
         "client": time.process_time(),
-        "web": _cpu_seconds(pids["web"]),
-        "Postgres": _cpu_seconds(pids["postgres"]),
-        "workers": sum(_cpu_seconds(pid) for name, pid in pids.items() if name in WORKERS),
+        "web": cpu_seconds(pids["web"]),
+        "Postgres": cpu_seconds(pids["postgres"]),
+        "workers": sum(cpu_seconds(pid) for name, pid in pids.items() if name in WORKERS),
     }
     return used | {OTHERS: _machine_seconds() - sum(used.values())}
 

@@ -14,7 +14,6 @@ from aiops_site.executive.objectives import Objectives
 from aiops_site.executive.queries import Day, Totals
 from aiops_site.executive.rules import Reliability, Risk, Sentence, Spend, Value
 from budgets.models import Forecast
-from usage.metrics import MetricResult, Row
 from usage.queries.spend import SpendReport, change
 from usage.scope import UNTAGGED, Scope
 
@@ -71,12 +70,12 @@ class Page:
 
 
 def read(scope: Scope, user) -> Page:
-    """Seven metric queries, whatever the number of teams; five without a comparison, one more with a budget.
+    """Eight metric queries, whatever the number of teams; five without a comparison, one more with a budget.
 
     Beside them those of the objectives: one for each kind of slice and window.
     """
-    now, by_day = queries.totals(scope), queries.daily(scope)
-    days, days_before = queries.days(by_day), queries.days(queries.daily(scope.previous)) if scope.previous else []
+    now, days = queries.totals(scope), queries.days(queries.daily(scope))
+    days_before = queries.days(queries.daily(scope.previous)) if scope.previous else []
     before = queries.totals(scope.previous) if scope.previous and comparable(days_before) else None
     found = rules.risks(now.slices, before.slices if before else [])
     promised = objectives.read(scope, user)
@@ -88,13 +87,13 @@ def read(scope: Scope, user) -> Page:
     ]
     lines = [_risk_line(scope, risk) for risk in found[: rules.TOP]]
     chart = _chart(scope, days, days_before if before else [])
-    rows, against = queries.by_team(scope), budgets.read(scope, user)
+    slugs, against = queries.ranked(now.slices), budgets.read(scope, user)
     return Page(
         sentences=sentences,
         chart=chart,
         bars=_bars(scope, days),
-        teams=_teams(scope, rows, by_day),
-        more_teams=max(len(rows) - TEAMS, 0),
+        teams=_teams(scope, slugs[:TEAMS], sum((one.known_cost for one in now.slices), Decimal(0))),
+        more_teams=max(len(slugs) - TEAMS, 0),
         teams_url=scope.url(reverse("spend"), by="team", from_=scope.start, to=scope.end),
         risks=lines,
         more_risks=len(found) - len(lines),
@@ -185,23 +184,24 @@ def _bars(scope: Scope, days: list[Day]) -> PaperBars:
     return PaperBars("".join(bars), first, last, formats.money(highest))
 
 
-def _teams(scope: Scope, rows: list[Row], by_day: MetricResult) -> list[TeamLine]:
-    """The dearest TEAMS of them."""
+def _teams(scope: Scope, slugs: list[str], total: Decimal) -> list[TeamLine]:
+    """A line of each; `total` is the known spend of all teams."""
     names = scope.team_names
-    total = sum(row.values["cost_usd"] or 0 for row in rows)
+    figures, by_day = queries.of_teams(scope, slugs)
+    rows = {row.key[0]: row.values for row in figures.rows}
     return [
         TeamLine(
             name=names[slug],
             url=scope.url(reverse("product"), team=slug, compare=None),
-            availability=row.values["availability"],
-            p95=row.values["latency_p95"],
-            errors=row.values["errors"],
-            cost=row.values["cost_usd"],
-            share=row.values["cost_usd"] / total if total and row.values["cost_usd"] is not None else None,
-            spark=sparkline([value for _, value in by_day.points("cost_usd", row.key)], f"{names[slug]}: spend by day"),
+            availability=values["availability"],
+            p95=values["latency_p95"],
+            errors=values["errors"],
+            cost=values["cost_usd"],
+            share=values["cost_usd"] / total if total and values["cost_usd"] is not None else None,
+            spark=sparkline([value for _, value in by_day.points("cost_usd", (slug,))], f"{names[slug]}: spend by day"),
         )
-        for row in rows[:TEAMS]
-        for slug in row.key
+        for slug in slugs
+        if (values := rows.get(slug))
     ]
 
 

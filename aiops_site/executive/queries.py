@@ -1,6 +1,7 @@
 """The figures of the page, each by one metric query of the scope."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -73,13 +74,27 @@ def proxies(now: Totals, before: Totals | None) -> list[Proxy]:
 
 
 def daily(scope: Scope) -> MetricResult:
-    """DAILY by team, in days of the viewer's zone; in weeks where days would be too many to see."""
-    return scope.query(DAILY, step="week" if scope.step == "week" else "day", group_by=("team",))
+    """DAILY in days of the viewer's zone; in weeks where days would be too many to see."""
+    return scope.query(DAILY, step=_step(scope))
 
 
-def by_team(scope: Scope) -> list[MetricRow]:
-    """BY_TEAM, dearest first."""
-    return scope.query(BY_TEAM, group_by=("team",)).ranked("cost_usd")
+def ranked(slices: Iterable[Slice]) -> list[str]:
+    """Slugs of the teams, dearest first; those of unknown cost last."""
+    costs: dict[str, Decimal | None] = {}
+    for one in slices:
+        known = costs.setdefault(one.team, None)
+        costs[one.team] = known if one.cost is None else (known or Decimal(0)) + one.cost
+    return sorted(costs, key=lambda team: (costs[team] is None, -(costs[team] or 0), team))
+
+
+def of_teams(scope: Scope, slugs: Sequence[str]) -> tuple[MetricResult, MetricResult]:
+    """BY_TEAM of these teams, and their spend by day."""
+    chosen = replace(scope, teams=tuple(team for team in scope.teams if team.slug in slugs))
+    return chosen.query(BY_TEAM, group_by=("team",)), chosen.query(("cost_usd",), step=_step(scope), group_by=("team",))
+
+
+def _step(scope: Scope) -> str:
+    return "week" if scope.step == "week" else "day"
 
 
 @dataclass(frozen=True)
@@ -92,21 +107,20 @@ class Day:
 
 
 def days(result: MetricResult) -> list[Day]:
-    """The teams' days added up, empty days too."""
-    found: dict[datetime | None, list[dict]] = {}
-    for row in result.rows:
-        found.setdefault(row.at, []).append(row.values)
-    return [_day(at, found.get(at, [])) for at in result.buckets]
+    """Every day, empty ones too."""
+    found = {row.at: row.values for row in result.rows}
+    return [_day(at, found.get(at)) for at in result.buckets]
 
 
-def _day(at: datetime, rows: list[dict]) -> Day:
-    costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
-    good, failed = (sum(row[name] for row in rows) for name in ("successes", "errors"))
-    return Day(at, sum(costs) if costs else None, good / (good + failed) if good + failed else None)
+def _day(at: datetime, values: dict[str, Any] | None) -> Day:
+    if values is None:
+        return Day(at, None, None)
+    decided = values["successes"] + values["errors"]
+    return Day(at, values["cost_usd"], values["successes"] / decided if decided else None)
 
 
 def month(scope: Scope) -> SpendReport:
     """The month the window ends in, so far, by team and feature, beside the same days of the month before."""
     so_far: Window = month_so_far(scope.end, scope.zone)
     before = month_before(so_far, scope.zone)
-    return spend_by(SpendQuery(so_far, before, ("team", "feature"), scope.team_ids, scope.filters, scope.zone))
+    return spend_by(SpendQuery(so_far, before, ("team", "feature"), scope.team_ids, scope.filters, scope.zone, False))

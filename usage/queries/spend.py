@@ -23,7 +23,10 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SpendQuery:
-    """Which spend: a window, perhaps the one it is compared with, teams (None: all), filters and dimensions."""
+    """Which spend: a window, perhaps the one it is compared with, teams (None: all), filters and dimensions.
+
+    Without `effects` a comparison says how much, not why, for less than half the work.
+    """
 
     window: Window
     before: Window | None = None
@@ -31,6 +34,7 @@ class SpendQuery:
     team_ids: tuple[int, ...] | None = None
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
     zone: ZoneInfo = UTC_ZONE
+    effects: bool = True
 
     def metric_query(self, window: Window, group_by: Key, step: str | None = None, **filters) -> MetricQuery:
         """Raises QueryError where the roll-ups cannot answer, e.g. tenant with endpoint."""
@@ -53,7 +57,7 @@ class SpendQuery:
 
 @dataclass(frozen=True)
 class Group:
-    """One row of a breakdown. `before` and `effects` are None without a comparison."""
+    """One row of a breakdown. Without a comparison `before` and `effects` are None; without effects, those."""
 
     key: Key
     now: Figures
@@ -113,7 +117,7 @@ def add_up(groups: list[Group]) -> Group:
         (),
         sum((group.now for group in groups), Figures()),
         sum(before, Figures()) if before else None,
-        total(effects) if before else None,
+        total(effects) if effects else None,
     )
 
 
@@ -137,7 +141,7 @@ def spend_by(q: SpendQuery) -> SpendReport:
             groups = [Group(key, _figures(rows)) for key, rows in now.items()]
             return SpendReport(q, window, None, groups)
         then, before = _read(q, q.before)
-    groups = [_compared(key, now.get(key, []), then.get(key, [])) for key in now | then]
+    groups = [_compared(key, now.get(key, []), then.get(key, []), q.effects) for key in now | then]
     return SpendReport(q, window, before, groups)
 
 
@@ -159,7 +163,7 @@ def _only(q: MetricQuery, *metrics: str) -> MetricQuery:
 # --- Reading --------------------------------------------------------------------------------------------------------
 def _read(q: SpendQuery, window: Window) -> tuple[dict[Key, list[Figures]], Window]:
     """Key → figures of its parts, by provider and model; and the window as answered."""
-    extra = tuple(name for name in PRICED_BY if name not in q.group_by) if q.before else ()
+    extra = tuple(name for name in PRICED_BY if name not in q.group_by) if q.before and q.effects else ()
     names = (*q.group_by, *extra)
     result = query(q.metric_query(window, names))
     parts = {row.key: _of_row(row) for row in result.rows}
@@ -194,8 +198,8 @@ def _figures(parts: list[Figures]) -> Figures:
     return sum(parts, Figures())
 
 
-def _compared(key: Key, now: list[Figures], then: list[Figures]) -> Group:
-    return Group(key, _figures(now), _figures(then), split(_usage(then), _usage(now)))
+def _compared(key: Key, now: list[Figures], then: list[Figures], effects: bool) -> Group:
+    return Group(key, _figures(now), _figures(then), split(_usage(then), _usage(now)) if effects else None)
 
 
 def _usage(parts: list[Figures]) -> Usage:
