@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.actions import Author
 from incidents.actions.slos import save_slo
 from incidents.models import Slo
+from incidents.views.slos import LISTED
 from tests.cast import bearer
 from tests.traffic import record
 from usage.rollups import drain
@@ -53,6 +54,20 @@ def test_the_list_says_what_is_kept_and_what_is_missed(client, cast, traffic):
     assert "95.00 %" in text
     assert "5 bad of 10 requests allowed" in text
     assert "overspent" in text
+
+
+def test_a_long_list_shows_the_worst_first_and_the_rest_when_asked(client, cast):
+    Slo.objects.bulk_create(
+        Slo(name=f"Promise {number}", team=cast.support, indicator="success", target=Decimal("0.99"))
+        for number in range(LISTED + 3)
+    )
+    client.force_login(cast.olu)
+    short, whole = (client.get(f"/slos/?team=support{rows}").text for rows in ("", "&rows=all"))
+    assert short.count("Promise ") == LISTED
+    assert "3 more" in short
+    assert "?team=support&amp;show=&amp;rows=all" in short
+    assert whole.count("Promise ") == LISTED + 3
+    assert "Show all" not in whole
 
 
 def test_an_empty_list_names_the_next_step_to_those_who_can_take_it(client, cast):

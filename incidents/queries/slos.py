@@ -32,6 +32,9 @@ CHECKS = {
     "policy": ("policy_hits", "policy_checks"),
     "schema": ("valid_answers", "schema_checks"),
 }
+CHECK_NAMES = tuple(name for pair in CHECKS.values() for name in pair)
+OUTCOMES = ("successes", "errors")
+COUNTS = "counts"  # what is read of requests answered and of checks passed alike
 SPEND = {"hour": "cost_per_hour", "conversation": "cost_per_conversation", "request": "cost_per_request"}
 # Windows up to so long are cut into hours from their end; longer ones have the hours of the clock.
 FEW_HOURS = timedelta(hours=6)
@@ -62,7 +65,7 @@ class Attainment:
 class _Shape:
     """What SLOs must have in common to be answered by one query."""
 
-    indicator: str
+    indicator: str  # or COUNTS
     per: str
     calls: bool
     by_team: bool
@@ -134,7 +137,7 @@ def tallies_by(slo: Slo, start: datetime, end: datetime, step: str, zone: ZoneIn
 def by_value(slo: Slo, dimension: str, start: datetime, end: datetime) -> dict[str, Tally]:
     """Value of the dimension → its tally; of indicators whose units are events. Raises QueryError where the two do
     not go together."""
-    reader, tally = _READERS[slo.indicator]
+    reader, tally = _READERS[_shape(slo).indicator]
     found = reader(_shape(slo), [slo], start, end, {"by": (dimension,)})
     return {key[-1]: tally(slo, facts) for (key, _), facts in found.items()}
 
@@ -150,7 +153,10 @@ def _by_shape(slos: Iterable[Slo]) -> dict[_Shape, list[Slo]]:
 def _shape(slo: Slo) -> _Shape:
     fields = tuple(name for name in SCOPE_FIELDS if getattr(slo, name))
     excluded = tuple(sorted((name, tuple(sorted(values))) for name, values in slo.exclusions.items() if values))
-    return _Shape(slo.indicator, slo.per, slo.counts_calls, slo.team_id is not None, fields, excluded)
+    counts = slo.indicator == Slo.Indicator.QUALITY or (slo.indicator == Slo.Indicator.SUCCESS and not slo.counts_calls)
+    return _Shape(
+        COUNTS if counts else slo.indicator, slo.per, slo.counts_calls, slo.team_id is not None, fields, excluded
+    )
 
 
 def _query(
@@ -204,16 +210,25 @@ def _sums(shape, slos, start, end, options, metrics: tuple[str, ...], filters=No
     return {(row.key, row.at): row.values for row in query(q).rows}
 
 
-def _outcomes(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
-    if shape.calls:
-        return _sums(shape, slos, start, end, options, ("calls", "call_errors"), VALID)
-    return _sums(shape, slos, start, end, options, ("successes", "errors"))
+def _calls(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
+    return _sums(shape, slos, start, end, options, ("calls", "call_errors"), VALID)
 
 
-def _outcome(slo: Slo, values: dict[str, Any]) -> Tally:
-    if slo.counts_calls:
-        return Tally(values["calls"] - values["call_errors"], values["call_errors"], values["calls"])
-    return Tally(values["successes"], values["errors"], values["successes"] + values["errors"])
+def _called(slo: Slo, values: dict[str, Any]) -> Tally:
+    return Tally(values["calls"] - values["call_errors"], values["call_errors"], values["calls"])
+
+
+def _counts(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
+    """Outcomes of requests and checks of quality are sums over the same events, so they are read together."""
+    names = {name for slo in slos for name in (CHECK_NAMES if slo.indicator == "quality" else OUTCOMES)}
+    return _sums(shape, slos, start, end, options, tuple(sorted(names)))
+
+
+def _count(slo: Slo, values: dict[str, Any]) -> Tally:
+    if slo.indicator == Slo.Indicator.QUALITY:
+        return _quality(slo, values)
+    good, bad = (values[name] for name in OUTCOMES)
+    return Tally(good, bad, good + bad)
 
 
 def _latencies(shape, slos, start, end, options) -> dict[Place, Any]:
@@ -224,11 +239,6 @@ def _latencies(shape, slos, start, end, options) -> dict[Place, Any]:
 def _latency(slo: Slo, counts: Any) -> Tally:
     faster, slower = within(counts, slo.limit or Decimal(0))
     return Tally(faster, slower, faster + slower)
-
-
-def _checks(shape, slos, start, end, options) -> dict[Place, dict[str, Any]]:
-    names = tuple(name for pair in CHECKS.values() for name in pair)
-    return _sums(shape, slos, start, end, options, names)
 
 
 def _quality(slo: Slo, values: dict[str, Any]) -> Tally:
@@ -242,9 +252,9 @@ def _quality(slo: Slo, values: dict[str, Any]) -> Tally:
 
 
 _READERS: dict[str, tuple[Callable, Callable[[Slo, Any], Tally]]] = {
-    "success": (_outcomes, _outcome),
+    "success": (_calls, _called),
     "latency": (_latencies, _latency),
-    "quality": (_checks, _quality),
+    COUNTS: (_counts, _count),
 }
 
 

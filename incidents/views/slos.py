@@ -1,6 +1,7 @@
 """SLOs: the list with where each stands, one SLO, making, trying, editing and archiving it."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -23,12 +24,13 @@ from incidents.views.tabs import alert_tabs
 from usage.scope import zone_of
 
 PREVIEW_DAYS = 30
+LISTED = 50  # objectives, unless all are asked for
 
 
 @login_required
 @require_safe
 def slo_list(request: HttpRequest) -> HttpResponse:
-    """Objectives in force, least budget first; `team` narrows, `show=archived` are those at rest."""
+    """Objectives in force, least budget first; `team` narrows, `show=archived` are those at rest, `rows=all` is all."""
     user, now = person_of(request), timezone.now()
     archived = request.GET.get("show") == "archived"
     visible = visible_slos(user)
@@ -36,11 +38,14 @@ def slo_list(request: HttpRequest) -> HttpResponse:
     if team := request.GET.get("team"):
         chosen = chosen.filter(team__slug=team)
     found = sorted(attainment(chosen, now), key=lambda one: (one.left is None, one.left or 0))
+    listed = found if request.GET.get("rows") == "all" else found[:LISTED]
     return render(
         request,
         "incidents/slos/list.html",
         {
-            "rows": [_row(one) for one in found],
+            "rows": [_row(one) for one in listed],
+            "more": len(found) - len(listed),
+            "all_url": f"?{urlencode({'team': team or '', 'show': 'archived' if archived else '', 'rows': 'all'})}",
             "lede": slo_shown.summary(found),
             "any": visible.exists(),
             "archived": archived,
