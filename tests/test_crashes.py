@@ -1,4 +1,7 @@
-"""kill -9 in the middle of a replay: what was acknowledged is there exactly once, in events and in every roll-up."""
+"""kill -9 in the middle of a replay: what was acknowledged is there exactly once, in events and in every roll-up.
+
+And of the worker between an alert that fired and its message: it is sent, and shown once.
+"""
 
 import json
 import os
@@ -12,12 +15,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from celery import Celery
 from django.utils import timezone
 
 from aiops_site.desk.supervisor import wait_for
 from tests.running_desk import ROOT, RunningDesk, new_desk
-from tests.test_launcher import database
+from tests.test_launcher import database, written
 from tests.traffic import event
+from tests.web_receiver import receiver
 
 EVENTS = 9_000
 AWAY_SECONDS = float(os.environ.get("BROKER_AWAY_SECONDS", "10"))
@@ -26,7 +31,7 @@ CHILDREN = ("web", "worker-realtime", "worker-batch", "beat", "valkey", "postgre
 
 @pytest.fixture(scope="module")
 def crashing():
-    with new_desk() as running:
+    with new_desk(OUTBOUND_ALLOWED_NETWORKS="127.0.0.0/8") as running:
         yield running
 
 
@@ -151,3 +156,63 @@ def test_a_read_only_database_answers_503_and_keeps_nothing_by_halves(crashing, 
             link.execute("SELECT pg_reload_conf()")
     wait_for(lambda: crashing.request("POST", "/api/v1/events", body, **headers)[0] == 202, 20)
     assert stored(crashing) == before + 3
+
+
+# --- Between "fired" and "sent" -------------------------------------------------------------------------------------
+EVALUATE = "incidents.tasks.alert_rules.evaluate_rules"
+# A rule over what every desk of these tests has, not active yet, and a channel of its team that takes everything.
+WATCHING = """
+from accounts.actions import Author
+from accounts.models import Team
+from incidents.actions.channels import ChannelFacts, add_channel
+from incidents.models import AlertRule, NotificationRoute, RunbookSection
+team = Team.objects.get(slug="crash")
+facts = ChannelFacts(name="pager", kind="webhook", address={address!r})
+channel, _ = add_channel(author=Author(label="test"), team=team, user=None, facts=facts)
+NotificationRoute.objects.create(team=team, channel=channel)
+section = RunbookSection.objects.get(runbook__slug="safety-incident", kind="containment")
+rule = AlertRule.objects.create(
+    slug="killed", name="Fired and killed", kind="threshold", metric="requests", threshold=0, window_seconds=3600,
+    severity="critical", route="page", first_mitigation="None", runbook_section=section, team=team, is_active=False)
+print(channel.pk, rule.pk)
+"""
+
+
+def told(desk: RunningDesk) -> list[tuple[str, int]]:
+    """(state, attempts) of every delivery about it."""
+    with database(desk) as link:
+        found = link.execute("SELECT state, attempts FROM incidents_delivery WHERE title LIKE '%Fired and killed%'")
+        return found.fetchall()
+
+
+def evaluate_now(desk: RunningDesk) -> None:
+    """Have the desk's worker evaluate its rules, without the half minute until the clock does."""
+    with Celery(broker=written(desk, "BROKER_URL")) as app:
+        app.send_task(EVALUATE, queue="realtime")
+
+
+def test_a_worker_killed_between_fired_and_sent_has_its_successor_send_it_once(crashing, key):
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    crashing.request(
+        "POST", "/api/v1/events", msgspec.json.encode([event(timezone.now(), event_id="fired")]), **headers
+    )
+    with receiver() as pager, database(crashing) as link:
+        made = crashing.manage("shell", "-v", "0", "-c", WATCHING.format(address=pager.url))
+        channel, rule = map(int, made.split())
+        # Who sends passes over a channel that is locked: nothing leaves while this is held.
+        with link.transaction():
+            link.execute("SELECT 1 FROM incidents_channel WHERE id = %s FOR NO KEY UPDATE", [channel])
+            with database(crashing) as other:
+                other.execute("UPDATE incidents_alertrule SET is_active = true WHERE id = %s", [rule])
+            wait_for(lambda: marks(crashing) == 0, 60)
+            evaluate_now(crashing)
+            wait_for(lambda: told(crashing), 60)
+            crashing.kill_and_wait("worker-realtime")
+            assert (told(crashing), pager.received) == ([("waiting", 0)], [])
+        evaluate_now(crashing)
+        wait_for(lambda: told(crashing) == [("sent", 1)], 60)
+        alerts = link.execute("SELECT count(*) FROM incidents_alert WHERE rule_id = %s", [rule]).fetchone()
+        link.execute("UPDATE incidents_channel SET is_active = false WHERE id = %s", [channel])
+    (body,) = [one.body for one in pager.received if b"Fired and killed" in one.body]
+    assert json.loads(body)["type"] == "alert"
+    assert alerts == (1,)

@@ -25,11 +25,15 @@ def own_desk():
         yield running
 
 
-def database(desk: RunningDesk) -> psycopg.Connection:
-    """A connection to the desk's database, by the address it wrote to desk.env."""
+def written(desk: RunningDesk, name: str) -> str:
+    """An address that the desk wrote to desk.env."""
     lines = (desk.data_dir / "desk.env").read_text().splitlines()
-    url = next(line.partition("=")[2].strip("'") for line in lines if line.startswith("DATABASE_URL="))
-    return psycopg.connect(url, autocommit=True)
+    return next(line.partition("=")[2].strip("'") for line in lines if line.startswith(f"{name}="))
+
+
+def database(desk: RunningDesk) -> psycopg.Connection:
+    """A connection to the desk's database."""
+    return psycopg.connect(written(desk, "DATABASE_URL"), autocommit=True)
 
 
 def refusal(data_dir: Path, **environment: str) -> str:
