@@ -47,7 +47,7 @@ class Evaluated:
 
 def evaluate(now: datetime, kinds: Iterable[str] = EVALUATED) -> Evaluated:
     """Evaluate every active rule of these kinds as of `now`."""
-    rules = list(_rules().filter(kind__in=list(kinds)))
+    rules = list(active_rules().filter(kind__in=list(kinds)))
     found = _read(rules, now)
     begun = ended = 0
     readable = [rule for rule in rules if rule.pk in found.sets]
@@ -64,7 +64,8 @@ def evaluate(now: datetime, kinds: Iterable[str] = EVALUATED) -> Evaluated:
     return Evaluated(len(rules), len(found.failures), begun, ended)
 
 
-def _rules() -> QuerySet[AlertRule]:
+def active_rules() -> QuerySet[AlertRule]:
+    """With what evaluating and writing them reads."""
     return (
         AlertRule.objects.filter(is_active=True)
         .select_related("runbook_section__runbook", "slo__team", "owner")

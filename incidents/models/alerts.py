@@ -42,6 +42,9 @@ class Alert(models.Model):
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     muted_by = models.CharField(max_length=200, blank=True, help_text="Why nobody is told: silence, parent, flapping")
+    learnt_at = models.DateTimeField(
+        null=True, blank=True, help_text="Of one whose events came when it was over: when it was learnt"
+    )
     raised_count = models.PositiveIntegerField(default=1)
     resolved_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,6 +1,6 @@
 from usage.models.attribution import AttributionRule
 from usage.models.changes import ChangeMarker
-from usage.models.events import BatchLedger, EventStamp, RollupMark, Series, UsageEvent
+from usage.models.events import BatchLedger, EventStamp, LateMinute, RollupMark, Series, UsageEvent
 from usage.models.limits import ProviderLimit
 from usage.models.prices import Price, PriceBook, Repricing
 from usage.models.reconciliation import ReconciledDay, Reconciliation
@@ -10,6 +10,7 @@ __all__ = [
     "BatchLedger",
     "ChangeMarker",
     "EventStamp",
+    "LateMinute",
     "Price",
     "PriceBook",
     "ProviderLimit",

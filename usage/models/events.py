@@ -126,6 +126,18 @@ class RollupMark(models.Model):
         return f"{self.team_id} {self.bucket} tier {self.tier}"
 
 
+class LateMinute(models.Model):
+    """A minute that got events long after it was over (usage.rollups.late), until somebody has looked at it again."""
+
+    pk = models.CompositePrimaryKey("team_id", "bucket")
+    team_id = models.BigIntegerField()
+    bucket = models.DateTimeField()
+    noticed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.team_id} {self.bucket}"
+
+
 class BatchLedger(models.Model):
     """The answer given to an Idempotency-Key, so that a retry gets the same one."""
 

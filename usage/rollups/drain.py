@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from usage import partitions
 from usage.models import RollupMark
-from usage.rollups import sql
+from usage.rollups import late, sql
 from usage.rollups.write import roll_up
 
 MINUTE, HOUR, DAY = RollupMark.MINUTE, RollupMark.HOUR, RollupMark.DAY
@@ -125,6 +125,7 @@ def _catch_up_minutes(cursor, team: int, marks: list[Mark], now: datetime) -> No
             batches[claimed.bucket].add(claimed.batch)
     _recompute(cursor, sql.MINUTE_FROM_EVENTS, team, {m for m in whole if m >= horizon}, MINUTE, sql.EXCEPT_PENDING)
     _fold(cursor, team, {minute: new for minute, new in batches.items() if minute >= horizon})
+    late.note(cursor, team, batches, now)
     hours = {claimed.bucket.replace(minute=0) for claimed in marks}
     mark(cursor, team, HOUR, hours)
     mark(cursor, team, DAY, {hour.replace(hour=0) for hour in hours})
