@@ -12,12 +12,15 @@ from django.utils import timezone
 from accounts.access import can, visible_teams
 from accounts.actions import Author, audit
 from accounts.models import Team, User
+from aiops_site import formats
 from incidents.models import Control
-from incidents.models.controls import Mode
+from incidents.models.controls import ControlVersion, Mode
 from usage.changes import record_change
 from usage.models.scopes import SCOPE_FIELDS
 
 LONGEST = timedelta(days=366)
+# Set by people; the others are begun and ended by the desk with what they answer to.
+BY_PEOPLE = (Control.Origin.PERSON, Control.Origin.INCIDENT)
 # What a kind needs and what it must not have; the database has the same rules, these have the words.
 OWN_FIELDS = {
     "mode": ("mode",),
@@ -58,6 +61,16 @@ class What:
     failover_order: list[str] = field(default_factory=list)
 
 
+class InForceAlready(ValidationError):
+    """People have put the same in force over the same calls; `control` is what they set, which can be extended."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        who = control.created_by or control.get_origin_display()
+        since = formats.ago(control.created_at)
+        super().__init__(f"{control} is in force already, set {since} by {who}. Extend it instead, or end it first.")
+
+
 def set_control(
     *,
     author: Author,
@@ -71,7 +84,8 @@ def set_control(
 ) -> Control:
     """Put a control in force, with its audit row and a change marker for the charts, in one transaction.
 
-    Raises ValidationError by field: no reason, an end that is past, a kind without what it needs.
+    Raises ValidationError by field: no reason, an end that is past, a kind without what it needs; InForceAlready
+    where people have set the same over the same calls, so that a double click or two people at once set it once.
     """
     now = at or timezone.now()
     control = Control(
@@ -80,6 +94,8 @@ def set_control(
     control.expires_at, control.created_by = expires_at, author.user
     _check(control, now)
     with transaction.atomic():
+        if origin in BY_PEOPLE:
+            _refuse_a_second(where, what, now)
         control.save()
         _record(control, "control.set", author, control.reason, after=facts(control), at=now, title=f"{control}")
     return control
@@ -102,18 +118,29 @@ def end_control(*, author: Author, control: Control, reason: str, at: datetime |
 
 
 def extend_control(*, author: Author, control: Control, expires_at: datetime | None) -> Control:
-    """Give a control in force another end; None is until somebody ends it."""
+    """Give a control that people set a later end; None is until somebody ends it. Raises ValidationError."""
     now = timezone.now()
     with transaction.atomic():
         control = Control.objects.select_for_update(of=("self",)).select_related("team").get(pk=control.pk)
         if not control.is_in_force(now):
             raise ValidationError("It is not in force any more. Set it anew.")
+        if control.origin not in BY_PEOPLE:
+            raise ValidationError("The desk set it and ends it by itself. Set one of your own beside it.")
+        if control.expires_at is None or (expires_at and expires_at <= control.expires_at):
+            raise ValidationError("It lasts longer than that already. To shorten it, end it.")
         before = facts(control)
         control.expires_at = expires_at
         _check(control, now)
         control.save(update_fields=["expires_at"])
         _audit(control, "control.extended", author, "", before=before, after=facts(control))
     return control
+
+
+def _refuse_a_second(where: Where, what: What, now: datetime) -> None:
+    """Raises InForceAlready. Whoever sets controls waits here for the row that every change of one writes anyway."""
+    ControlVersion.objects.select_for_update().get_or_create(pk=1)
+    if first := in_force(now).filter(**vars(where), **vars(what), origin__in=BY_PEOPLE).first():
+        raise InForceAlready(first)
 
 
 def in_force(now: datetime) -> QuerySet[Control]:

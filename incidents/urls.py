@@ -35,6 +35,7 @@ urlpatterns = [
     path("oncall/pages/<int:pk>/acknowledge/", oncall.escalation_acknowledge, name="escalation-acknowledge"),
     path("controls/", controls.control_list, name="control-list"),
     path("controls/set/", controls.control_set, name="control-set"),
+    path("controls/<int:pk>/extend/", controls.control_extend, name="control-extend"),
     path("controls/<int:pk>/end/", controls.control_end, name="control-end"),
     path("controls/policies/", controls.policy_list, name="policy-list"),
     path("controls/policies/add/", controls.policy_edit, name="policy-add"),

@@ -1,16 +1,19 @@
 """Controls and mode policies: who may set them, what is refused, that all of it is history, and its pages."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import AuditEntry
 from incidents.actions import raise_alert
-from incidents.controls import What, Where, end_control, extend_control, in_force, set_control
+from incidents.controls import InForceAlready, What, Where, end_control, extend_control, in_force, set_control
 from incidents.models import Control, ModePolicy
 from incidents.policies import save_policy
 from tests.cast import bearer
@@ -59,6 +62,74 @@ def test_the_end_can_be_moved(cast):
     control = put(cast, expires_at=timezone.now() + timedelta(minutes=15))
     extend_control(author=Author(user=cast.olu), control=control, expires_at=timezone.now() + timedelta(hours=2))
     assert in_force(timezone.now() + timedelta(hours=1)).exists()
+    assert AuditEntry.objects.get(action="control.extended").before["expires_at"] == control.expires_at.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("more", "lasts", "told"),
+    [
+        ({}, "15", "lasts longer than that"),
+        ({}, "7", "valid choice"),
+        ({"expires_at": None}, "60", "lasts longer than that"),
+        ({"origin": Control.Origin.THRESHOLD, "origin_key": "budget:1:85"}, "1440", "ends it by itself"),
+    ],
+)
+def test_an_end_is_moved_back_only_and_only_by_who_set_it(client, cast, more, lasts, told):
+    control = put(cast, **{"expires_at": timezone.now() + timedelta(hours=1)} | more)
+    client.force_login(cast.olu)
+    answer = client.post(reverse("control-extend", args=[control.pk]), {"lasts": lasts}, follow=True)
+    assert told in answer.content.decode()
+    assert Control.objects.get().expires_at == control.expires_at
+
+
+def test_an_operator_extends_one_on_the_page_and_nobody_else_does(client, cast):
+    control = put(cast, expires_at=timezone.now() + timedelta(minutes=15))
+    address = reverse("control-extend", args=[control.pk])
+    refused = {}
+    for person in (cast.vera, cast.stan):
+        client.force_login(person)
+        refused[person.first_name] = client.post(address, {"lasts": ""}).status_code
+    assert refused == {"Vera": 403, "Stan": 404}
+    client.force_login(cast.olu)
+    assert address in client.get(reverse("control-list")).content.decode()
+    client.post(address, {"lasts": ""})
+    assert Control.objects.get().expires_at is None
+    assert address not in client.get(reverse("control-list")).content.decode()
+
+
+def test_the_same_is_set_once_and_the_second_is_told_of_the_first(client, cast):
+    put(cast)
+    with pytest.raises(InForceAlready, match="set just now by Olu"):
+        put(cast, origin=Control.Origin.INCIDENT, origin_key="incident:1")
+    put(cast, what=What("mode", mode="emergency"))
+    put(cast, where=Where(team=cast.support, feature="chat"))
+    put(cast, origin=Control.Origin.THRESHOLD, origin_key="budget:1:85")  # comes and goes with its budget
+    end_control(author=Author(user=cast.olu), control=Control.objects.last(), reason="Fixed")
+    put(cast)
+    assert Control.objects.count() == 5
+
+
+def test_one_that_ended_or_expired_can_be_set_again(cast):
+    now = timezone.now()
+    put(cast, at=now - timedelta(hours=2), expires_at=now - timedelta(hours=1))
+    put(cast)
+    assert in_force(now + timedelta(minutes=1)).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_and_people_at_once_set_it_once(cast):
+    def click(_) -> int:
+        try:
+            one = Client()
+            one.force_login(cast.olu)
+            return one.post(reverse("control-set"), form(team=cast.support.pk)).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(click, range(12))) == {302}
+    assert Control.objects.count() == 1
+    assert ChangeMarker.objects.count() == AuditEntry.objects.filter(action="control.set").count() == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.urls import reverse
 
 from accounts.actions import Author
@@ -158,7 +157,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 def unmitigate(*, author: Author, incident: Incident, control: Control, reason: str, at: datetime) -> Control:
     """End a control that the incident set. Raises ValidationError where it is not in force, or no reason is given."""
-    with transaction.atomic():
+    with locked(incident):
         ended = end_control(author=author, control=control, reason=reason, at=at)
         text = f"{ended} ended: {ended.ended_reason}"
         key = f"control:{control.pk}:ended"

@@ -1,5 +1,5 @@
 """Forms of the incidents room, by noun."""
 
-from incidents.forms.controls import KIND_FIELDS, SLICE, ControlForm, PolicyForm
+from incidents.forms.controls import DURATIONS, KIND_FIELDS, SLICE, ControlForm, LastsForm, PolicyForm
 
-__all__ = ["KIND_FIELDS", "SLICE", "ControlForm", "PolicyForm"]
+__all__ = ["DURATIONS", "KIND_FIELDS", "SLICE", "ControlForm", "LastsForm", "PolicyForm"]

@@ -26,7 +26,18 @@ def _team_field(user: User) -> forms.ModelChoiceField:
     return field
 
 
-class ControlForm(forms.Form):
+class LastsForm(forms.Form):
+    """For how long from now."""
+
+    lasts = forms.ChoiceField(choices=DURATIONS, required=False, label="For", initial="60")
+
+    @property
+    def expires_at(self) -> datetime | None:
+        minutes = self.cleaned_data["lasts"]
+        return timezone.now() + timedelta(minutes=int(minutes)) if minutes else None
+
+
+class ControlForm(LastsForm):
     """What, over which calls, for how long, why."""
 
     kind = forms.ChoiceField(choices=Control.Kind.choices, widget=forms.HiddenInput)
@@ -55,7 +66,6 @@ class ControlForm(forms.Form):
     concurrency = forms.IntegerField(
         min_value=1, max_value=10_000_000, required=False, label="Calls at once", help_text="Empty: no limit"
     )
-    lasts = forms.ChoiceField(choices=DURATIONS, required=False, label="For", initial="60")
     reason = forms.CharField(max_length=500, help_text="Who reads the history should understand it")
 
     def __init__(self, *args, user: User, **kwargs) -> None:
@@ -76,11 +86,6 @@ class ControlForm(forms.Form):
     @property
     def where(self) -> Where:
         return Where(team=self.cleaned_data["team"], **{name: self.cleaned_data[name].strip() for name in SLICE})
-
-    @property
-    def expires_at(self) -> datetime | None:
-        minutes = self.cleaned_data["lasts"]
-        return timezone.now() + timedelta(minutes=int(minutes)) if minutes else None
 
     @property
     def what_fields(self) -> list[forms.BoundField]:

@@ -1,5 +1,7 @@
 """Controls in force and their history; setting, ending, and the policies of modes."""
 
+from datetime import datetime, timedelta
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -12,8 +14,17 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import can_anywhere, person_of, require, visible_teams
 from accounts.models import Team
 from accounts.posted import author_of, report, text_of
-from incidents.controls import end_control, in_force, may_set, set_control, visible_controls
-from incidents.forms import KIND_FIELDS, SLICE, ControlForm, PolicyForm
+from incidents.controls import (
+    BY_PEOPLE,
+    InForceAlready,
+    end_control,
+    extend_control,
+    in_force,
+    may_set,
+    set_control,
+    visible_controls,
+)
+from incidents.forms import DURATIONS, KIND_FIELDS, SLICE, ControlForm, LastsForm, PolicyForm
 from incidents.models import Control, ModePolicy
 from incidents.models.controls import Mode
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
@@ -46,13 +57,24 @@ def control_list(request: HttpRequest) -> HttpResponse:
         request,
         "incidents/controls.html",
         {
-            "current": [(one, may_set(user, one.team)) for one in current],
+            "current": [(one, may_set(user, one.team), _longer(one, now)) for one in current],
             "past": mine.exclude(pk__in=in_force(now)).order_by("-created_at")[:HISTORY],
             "may_set": can_anywhere(user, "control.set"),
             "tabs": tabs("control-list"),
             "now": now,
         },
     )
+
+
+def _longer(control: Control, now: datetime) -> list[tuple[str, str]]:
+    """How much longer than now a control may be made to last: (minutes, label), "" for until it is ended."""
+    if control.expires_at is None or control.origin not in BY_PEOPLE:
+        return []
+    left = control.expires_at - now
+    later = [
+        (value, f"{label} from now") for value, label in DURATIONS if value and timedelta(minutes=int(value)) > left
+    ]
+    return [*later, ("", dict(DURATIONS)[""])]
 
 
 @login_required
@@ -72,6 +94,9 @@ def control_set(request: HttpRequest) -> HttpResponse:
                 reason=form.cleaned_data["reason"],
                 expires_at=form.expires_at,
             )
+        except InForceAlready as error:  # a double click, or somebody was faster: what was wanted is so
+            messages.warning(request, error.message)
+            return redirect("control-list")
         except ValidationError as error:
             report(form, error, {"expires_at": "lasts"})
         else:
@@ -91,11 +116,33 @@ def _prefilled(request: HttpRequest) -> dict[str, object]:
     return found | {"team": team, "kind": kind if kind in Control.Kind.values else "mode"}
 
 
+def _settable(request: HttpRequest, pk: int) -> Control:
+    """A control the viewer may set; 404 to a stranger, 403 without the right."""
+    control = get_object_or_404(visible_controls(person_of(request)), pk=pk)
+    require(request.user, "control.set", control.team)
+    return control
+
+
+@login_required
+@require_POST
+def control_extend(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a control last longer, counted from now."""
+    control, form = _settable(request, pk), LastsForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise ValidationError(list(form.errors["lasts"]))
+        extend_control(author=author_of(request), control=control, expires_at=form.expires_at)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, f"{control} lasts longer.")
+    return redirect("control-list")
+
+
 @login_required
 @require_POST
 def control_end(request: HttpRequest, pk: int) -> HttpResponse:
-    control = get_object_or_404(visible_controls(person_of(request)), pk=pk)
-    require(request.user, "control.set", control.team)
+    control = _settable(request, pk)
     if control.mode == Mode.BLOCKED and control.origin != Control.Origin.PERSON:
         require(request.user, "budget.approve", control.team)  # it holds a budget, which one person may not lift
     try:
