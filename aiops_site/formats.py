@@ -129,6 +129,16 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return f"{amount} ago" if seconds > 0 else f"in {amount}"
 
 
+def iso(moment: datetime) -> str:
+    """The moment in UTC for programs and addresses: 2026-03-02T09:00:00Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def joined(words: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def change(value: Number | None, previous: Number | None) -> Decimal | None:
     """Relative change (0.12 for +12 %); None where either is unknown or the base is 0."""
     new, old = known(value), known(previous)

@@ -1,7 +1,7 @@
 """What every response carries, and the zone every page is drawn in."""
 
 import zoneinfo
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,8 +12,6 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.api import no_such_address
 
-Directives = dict[str, Iterable[str]]
-
 
 class HtmxRequest(HttpRequest):
     """A request as views get it behind HtmxMiddleware; true where htmx asks for a part of a page."""
@@ -22,7 +20,7 @@ class HtmxRequest(HttpRequest):
 
 
 # Django 5.2 has no CSP of its own (6.0 has); one fixed policy needs no package.
-POLICY: Directives = {
+POLICY = {
     "default-src": ["'none'"],
     "script-src": ["'self'"],
     "style-src": ["'self'"],
@@ -37,42 +35,20 @@ POLICY: Directives = {
 }
 
 
-def policy_text(extra: Directives | None = None) -> str:
-    """The header's value: POLICY, with the sources of `extra` added to the directives it names."""
-    merged = {name: [*sources, *(extra or {}).get(name, ())] for name, sources in POLICY.items()}
-    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in merged.items())
-
-
-STRICT = policy_text()
+POLICY_TEXT = "; ".join(f"{name} {' '.join(sources)}" for name, sources in POLICY.items())
 
 
 class ContentSecurityPolicyMiddleware:
-    """Sends the strict policy on every response; a view that needs one source more says so with `csp_allow`."""
+    """Sends the one strict policy on every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        extra = getattr(response, "csp_extra", None)
-        response.headers.setdefault("Content-Security-Policy", policy_text(extra) if extra else STRICT)
+        response.headers.setdefault("Content-Security-Policy", POLICY_TEXT)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
         return response
-
-
-def csp_allow(**extra: Iterable[str]) -> Callable:
-    """Decorates a view: adds sources for its responses only, e.g. `csp_allow(style_src=["'unsafe-inline'"])`."""
-    directives = {name.replace("_", "-"): list(sources) for name, sources in extra.items()}
-
-    def decorate(view: Callable) -> Callable:
-        def allowed(request: HttpRequest, *args, **kwargs) -> HttpResponse:
-            response = view(request, *args, **kwargs)
-            response.csp_extra = directives
-            return response
-
-        return allowed
-
-    return decorate
 
 
 class ApiMiddleware:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incidents.rules.rotas import Cover, Rotation, person_at, spans, turn_at, turn_start
+from incidents.rules.rotas import Cover, Rotation, span_from, spans, turn_at, turn_start
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEKLY = Rotation("Europe/Berlin", time(9), date(2026, 3, 2), 7, (1, 2, 3))
@@ -36,11 +36,11 @@ def berlin(*parts: int) -> datetime:
 
 
 def test_members_take_turns_from_the_first_hand_over_on():
-    assert person_at(WEEKLY, berlin(2026, 3, 2, 8, 59)) is None
-    assert person_at(WEEKLY, berlin(2026, 3, 2, 9)) == 1
-    assert person_at(WEEKLY, berlin(2026, 3, 9, 8, 59)) == 1
-    assert person_at(WEEKLY, berlin(2026, 3, 9, 9)) == 2
-    assert person_at(WEEKLY, berlin(2026, 3, 23, 9)) == 1
+    assert span_from(WEEKLY, berlin(2026, 3, 2, 8, 59)).person is None
+    assert span_from(WEEKLY, berlin(2026, 3, 2, 9)).person == 1
+    assert span_from(WEEKLY, berlin(2026, 3, 9, 8, 59)).person == 1
+    assert span_from(WEEKLY, berlin(2026, 3, 9, 9)).person == 2
+    assert span_from(WEEKLY, berlin(2026, 3, 23, 9)).person == 1
 
 
 def test_hand_over_stays_at_nine_when_clocks_change_so_that_turn_is_an_hour_shorter():
@@ -83,4 +83,4 @@ def test_spans_cover_the_time_without_gap_or_overlap_and_agree_with_the_moment(r
     assert all(one.end == other.start for one, other in itertools.pairwise(found))
     for span in found:
         middle = span.start + (span.end - span.start) / 2
-        assert person_at(rotation, span.start) == person_at(rotation, middle) == span.person
+        assert span_from(rotation, span.start).person == span_from(rotation, middle).person == span.person

@@ -1,13 +1,19 @@
 """Addresses of pages of this room, for rooms that link to them."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from aiops_site import formats
 from usage.rules.spend import Window
 
 UNTAGGED = "(none)"
+
+
+def tabs_of(names: Iterable[tuple[str, str]], current: str) -> list[tuple[str, str, bool]]:
+    """(label, address, whether it is `current`) of each (label, URL name), for `components/tabs.html`."""
+    return [(label, reverse(name), name == current) for label, name in names]
 
 
 def explain_url(
@@ -26,12 +32,9 @@ def explain_url(
     pairs = [("metric", metric)]
     for names, chosen in ((("from", "to"), window), (("base_from", "base_to"), before)):
         pairs += [
-            (name, _iso(at)) for name, at in zip(names, (chosen.start, chosen.end) if chosen else (), strict=False)
+            (name, formats.iso(at))
+            for name, at in zip(names, (chosen.start, chosen.end) if chosen else (), strict=False)
         ]
     pairs += [(name, text) for name, text in (("compare", compare), ("team", team)) if text]
     pairs += [(name, value or UNTAGGED) for name, values in (filters or {}).items() for value in values]
     return f"{reverse('spend-explain')}?{urlencode(pairs)}"
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

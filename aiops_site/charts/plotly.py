@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 HEIGHTS = {"small": 160, "medium": 232, "large": 320}
 DASHES = {"": "solid", "dot": "dot", "dash": "dash"}
-HOVER = {"bgcolor": "var(--surface)", "bordercolor": "var(--line-strong)", "font": {"color": "var(--text)"}}
 MAX_DIRECT = 4  # direct labels at the line's end; with more lines the key above the chart says it
 LABEL_GAP = 15  # px between two direct labels
 # The second line stands only where it changes.

@@ -57,11 +57,6 @@ class Driver:
     weight: float
 
     @property
-    def concentration(self) -> float:
-        """How far this value stands out: its share of the change beyond its share of the traffic."""
-        return (self.share or 0.0) - self.weight
-
-    @property
     def risen(self) -> bool:
         return self.before is None or self.now > self.before
 

@@ -27,7 +27,6 @@ from budgets.views.shown import report_tabs
 
 ROWS = 50  # shown; the CSV has all
 LABELS = {"team": "Team", "feature": "Feature", "tenant": "Tenant", "cost_center": "Cost centre"}
-METHODS = dict(SharedCost.Method.choices)
 
 
 @login_required

@@ -20,6 +20,7 @@ from budgets.models import Hold
 from budgets.queries import guard as queries
 from budgets.queries.visible import sees_organisation
 from incidents.controls import may_set
+from usage.links import tabs_of
 
 CURL = """curl -X POST {url} \\
   -H "Authorization: Bearer $AIOPS_KEY" -H 'Content-Type: application/json' \\
@@ -29,7 +30,7 @@ CURL = """curl -X POST {url} \\
 
 def tabs(current: str) -> list[tuple[str, str, bool]]:
     names = (("Guard", "guard-list"), ("Rate limits", "rate-limit-list"))
-    return [(label, reverse(name), name == current) for label, name in names]
+    return tabs_of(names, current)
 
 
 @login_required

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
-from django.urls import reverse
 
 from aiops_site import formats
 from budgets.actions import Outcome
+from usage.links import tabs_of
 
 
 def amount(value: Any, unit_label: str) -> str:
@@ -30,7 +30,7 @@ def tabs(current: str, waiting: int) -> list[tuple[str, str, bool]]:
         ("Forecast", "forecast-list"),
         ("Planned events", "planned-event-list"),
     )
-    return [(label, reverse(name), name == current) for label, name in names]
+    return tabs_of(names, current)
 
 
 def report_tabs(current: str) -> list[tuple[str, str, bool]]:
@@ -41,4 +41,4 @@ def report_tabs(current: str) -> list[tuple[str, str, bool]]:
         ("Attribution rules", "attribution-rules"),
         ("Backlog", "backlog-list"),
     )
-    return [(label, reverse(name), name == current) for label, name in names]
+    return tabs_of(names, current)

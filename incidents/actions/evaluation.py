@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
@@ -30,7 +30,6 @@ SOURCE, FAILURE = "rule", "rule_failure"
 # Rules whose states and alerts are written in one transaction.
 TOGETHER = 200
 # A label set that was OK this long is forgotten.
-FORGET = timedelta(hours=2)
 FAILED_RUNBOOK = "desk#containment"
 Place = tuple[int | None, str]
 

@@ -1,11 +1,12 @@
 """The slice and window of an incident: for metric queries and for links of the desk."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from accounts.access import visible_teams
 from accounts.models import Team, User
+from aiops_site import formats
 from incidents.models import Incident
 from incidents.rules.markdown import Places
 from usage.metrics import DIMENSION_NAMES
@@ -44,16 +45,12 @@ def filters_of(incident: Incident) -> dict[str, tuple[str, ...]]:
 
 def window_query(incident: Incident) -> str:
     """from and to of its pages: from half an hour before the impact, until it was resolved or, open, until now."""
-    pairs = [("from", _iso(incident.impact_started_at - LEAD))]
+    pairs = [("from", formats.iso(incident.impact_started_at - LEAD))]
     if incident.resolved_at:
-        pairs.append(("to", _iso(incident.resolved_at)))
+        pairs.append(("to", formats.iso(incident.resolved_at)))
     return urlencode(pairs)
 
 
 def _query(team: Team | None, filters: dict[str, tuple[str, ...]]) -> str:
     pairs = [("team", team.slug)] if team else []
     return urlencode([*pairs, *((name, value or UNTAGGED) for name, values in filters.items() for value in values)])
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")

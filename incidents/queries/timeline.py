@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
+from aiops_site import formats
 from incidents.models import Incident, IncidentImage, TimelineEntry
 from incidents.rules.keyset import mark, place
 
@@ -56,7 +55,7 @@ def as_json(incident: Incident) -> dict[str, Any]:
         "failure_mode": incident.failure_mode or None,
         "scope": incident.scope,
         "summary": incident.summary,
-        **{name: _iso(getattr(incident, name)) for name in times},
+        **{name: formats.iso(at) if (at := getattr(incident, name)) else None for name in times},
         "timeline": [entry_json(entry) for entry in _oldest_first(incident)],
     }
 
@@ -64,7 +63,7 @@ def as_json(incident: Incident) -> dict[str, Any]:
 def entry_json(entry: TimelineEntry) -> dict[str, Any]:
     return {
         "id": entry.pk,
-        "at": _iso(entry.at),
+        "at": formats.iso(entry.at),
         "kind": entry.kind,
         "text": entry.text,
         "by": entry.by,
@@ -76,10 +75,6 @@ def entry_json(entry: TimelineEntry) -> dict[str, Any]:
 
 def _oldest_first(incident: Incident) -> Iterator[TimelineEntry]:
     return incident.timeline.select_related("author").order_by("at", "id").iterator(chunk_size=1000)
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.astimezone(timezone.get_default_timezone()).isoformat().replace("+00:00", "Z") if at else None
 
 
 def as_markdown(incident: Incident) -> str:

@@ -112,11 +112,6 @@ def html_of(text: str) -> str:
     return _html(_markdown().parse(text), Places())
 
 
-def plain_of(text: str) -> str:
-    """A text without its markup, on one line."""
-    return _plain(_markdown().parse(text))
-
-
 def unmarked(piece: str) -> str:
     """Words cut out of a Markdown text, perhaps in the middle of its markup, without the marks that would puzzle."""
     return " ".join(_MARKS.sub(" ", piece).split())

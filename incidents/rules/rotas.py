@@ -56,11 +56,6 @@ def turn_at(rotation: Rotation, at: datetime) -> int:
     return number + 1 if at >= turn_start(rotation, number + 1) else number
 
 
-def person_at(rotation: Rotation, at: datetime) -> int | None:
-    """Who is on call at that moment; None where nobody is."""
-    return span_from(rotation, at).person
-
-
 def spans(rotation: Rotation, start: datetime, end: datetime) -> list[Span]:
     """Who is on call from `start` to `end`, without a gap or an overlap: spans of nobody are among them."""
     found: list[Span] = []

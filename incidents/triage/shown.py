@@ -1,6 +1,5 @@
 """An assessment as plain JSON: what pages draw, and what the timeline keeps as it was. Times are ISO texts in UTC."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -27,16 +26,16 @@ def shown(found: Assessment, *, scope: dict[str, list[str]], team: str = "", mod
     links = Links(found, scope, team)
     radius = found.radius_of(mode) if mode and mode != FailureMode.OTHER else found.radius
     return {
-        "start": _iso(found.window.start),
-        "end": _iso(found.window.end),
-        "at": _iso(found.at),
+        "start": formats.iso(found.window.start),
+        "end": formats.iso(found.window.end),
+        "at": formats.iso(found.at),
         "baseline": found.baseline.label,
         "confidence": found.confidence,
         "finding": finding(found),
         "impact": _impact(found.impact),
         "modes": [_mode(one, links) for one in found.modes[:MODES_KEPT]],
         "radius": _radius(radius, links) if radius else None,
-        "onset": _iso(found.onset.at) if found.onset else None,
+        "onset": formats.iso(found.onset.at) if found.onset else None,
         "suspects": [_suspect(one) for one in found.suspects[:SUSPECTS]],
     }
 
@@ -69,7 +68,11 @@ class Links:
             return explain_url(link.metric, self.window, self.before, team=team, filters=filters | named)
         page = {"events": "event-list", "changes": "change-list"}[link.page]
         team = link.filters.get("team", self.team)
-        pairs = [("from", _iso(self.window.start)), ("to", _iso(self.window.end)), *((("team", team),) if team else ())]
+        pairs = [
+            ("from", formats.iso(self.window.start)),
+            ("to", formats.iso(self.window.end)),
+            *((("team", team),) if team else ()),
+        ]
         own = {name: (value,) for name, value in link.filters.items() if name != "team"}
         kept = filters | own if link.page == "events" else {}
         pairs += [(name, value or UNTAGGED) for name, values in kept.items() for value in values]
@@ -141,17 +144,13 @@ def radius_text(radius: Radius) -> str:
     else:
         for ((name, value),) in radius.clauses:
             named.setdefault(name, []).append(value or UNTAGGED)
-        text = "; ".join(f"{words(name)} {_joined(values)}" for name, values in named.items())
+        text = "; ".join(f"{words(name)} {formats.joined(values)}" for name, values in named.items())
     new = [f"{words(one.dimension)} {one.value}" for one in radius.new]
     return ", new ".join([text or "all traffic", *new])
 
 
 def _clause(clause: Where) -> str:
     return " with ".join(f"{words(name)} {value or UNTAGGED}" for name, value in clause)
-
-
-def _joined(values: list[str]) -> str:
-    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
 
 
 def _dimension(one: Dimension, radius: Radius, links: Links) -> dict[str, Any]:
@@ -176,14 +175,10 @@ def _place(place: Place, radius: Radius, links: Links) -> dict[str, str]:
 def _suspect(one: Recent) -> dict[str, Any]:
     return {
         "id": one.id,
-        "at": _iso(one.at),
+        "at": formats.iso(one.at),
         "kind": one.kind,
         "title": one.title,
         "why": one.why,
         "strong": one.names_it and one.closeness >= 0.25,
         "url": one.url,
     }
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -39,7 +39,7 @@ def action_list(request: HttpRequest) -> HttpResponse:
         "closed": items.exclude(closed_at=None).order_by("-closed_at"),
     }.get(show, items.filter(closed_at=None))
     links = [("", "Open"), ("overdue", "Overdue"), ("mine", "Mine"), ("closed", "Closed")]
-    context = {"items": chosen[:SHOWN], "late": late, "show": show, "today": today, "tabs": tabs("items", late)}
+    context = {"items": chosen[:SHOWN], "late": late, "show": show, "today": today, "tabs": tabs("action-list", late)}
     return render(request, "incidents/postmortems/actions.html", context | {"links": links, "any": items.exists()})
 
 

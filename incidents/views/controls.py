@@ -7,7 +7,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -28,6 +27,7 @@ from incidents.forms import DURATIONS, KIND_FIELDS, SLICE, ControlForm, LastsFor
 from incidents.models import Control, ModePolicy
 from incidents.models.controls import Mode
 from incidents.policies import facts, remove_policy, save_policy, visible_policies
+from usage.links import tabs_of
 
 HISTORY = 50
 DOES = {
@@ -43,7 +43,7 @@ DOES = {
 
 def tabs(current: str) -> list[tuple[str, str, bool]]:
     names = (("Controls", "control-list"), ("Mode policies", "policy-list"))
-    return [(label, reverse(name), name == current) for label, name in names]
+    return tabs_of(names, current)
 
 
 @login_required

@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import can, person_of, require
 from accounts.posted import author_of, whole_number
-from aiops_site import formats
 from aiops_site.charts import Chart, Marker, Series
 from incidents.actions.postmortems import lacking, may_sign, start_postmortem
 from incidents.models import FailureMode, Postmortem
@@ -28,9 +27,10 @@ from incidents.queries.postmortems import (
     visible_postmortems,
     without_postmortem,
 )
-from incidents.rules.export import markdown_of
+from incidents.rules.export import length, markdown_of
 from incidents.rules.markdown import html_of
 from incidents.rules.postmortems import blaming
+from usage.links import tabs_of
 from usage.scope import zone_of
 
 MODES = dict(FailureMode.choices)
@@ -41,7 +41,7 @@ DUE_WITHIN = timedelta(hours=48)  # from the end of the incident
 def tabs(current: str, late: int) -> list[tuple[str, str, bool]]:
     """The two pages: the library and the action items, with how many of those are overdue."""
     items = f"Action items ({late} overdue)" if late else "Action items"
-    return [("Library", "/postmortems/", current == "library"), (items, "/postmortems/actions/", current == "items")]
+    return tabs_of((("Library", "postmortem-list"), (items, "action-list")), current)
 
 
 @login_required
@@ -68,7 +68,12 @@ def postmortem_list(request: HttpRequest) -> HttpResponse:
         "state": state,
         "states": Postmortem.State.choices,
     }
-    context |= {"modes": FailureMode.choices, "months": months, "trends": by_mode, "tabs": tabs("library", late)}
+    context |= {
+        "modes": FailureMode.choices,
+        "months": months,
+        "trends": by_mode,
+        "tabs": tabs("postmortem-list", late),
+    }
     context |= {"waiting": without_postmortem(user)[:SHOWN], "due_before": timezone.now() - DUE_WITHIN}
     return render(request, "incidents/postmortems/list.html", context | {"any": bool(rows) or every.exists()})
 
@@ -134,10 +139,6 @@ def _document(postmortem: Postmortem, number: int | None) -> dict[str, Any]:
 
 def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def length(seconds: float | None) -> str:
-    return formats.long_duration(int(seconds)) if seconds is not None else formats.UNKNOWN
 
 
 def chart_of(frozen: dict[str, Any], name: str, zone) -> Chart:

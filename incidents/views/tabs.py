@@ -1,6 +1,6 @@
 """The tabs of everything about alerts."""
 
-from django.urls import NoReverseMatch, reverse
+from usage.links import tabs_of
 
 ALERTS = (
     ("Alerts", "alert-list"),
@@ -15,11 +15,5 @@ ALERTS = (
 
 
 def alert_tabs(current: str) -> list[tuple[str, str, bool]]:
-    """(label, address, whether it is the current one) of each page this desk has, by URL name."""
-    found = []
-    for label, name in ALERTS:
-        try:
-            found.append((label, reverse(name), name == current))
-        except NoReverseMatch:
-            continue
-    return found
+    """(label, address, whether it is the current one) of each page about alerts."""
+    return tabs_of(ALERTS, current)

@@ -1,6 +1,6 @@
 """Triage panels of an incident: what fails, what to do, whether it helped; and triage of any window."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import can, person_of, require
 from accounts.models import Team
 from accounts.posted import author_of, text_of, whole_number
+from aiops_site import formats
 from incidents.actions.incidents import Changed
 from incidents.actions.triage import choose_mode
 from incidents.models import FailureMode, Incident, TimelineEntry
@@ -149,14 +150,13 @@ def triage_window(request: HttpRequest) -> HttpResponse:
 def triage_alert(request: HttpRequest, pk: int) -> HttpResponse:
     """Leads to triage of an alert's window: from shortly before it fired until it ended, narrowed as it is."""
     alert = get_object_or_404(visible_alerts(person_of(request)), pk=pk)
-    pairs = [("from", _iso(alert.started_at - BEFORE_ALERT)), ("to", _iso(alert.resolved_at or timezone.now()))]
+    pairs = [
+        ("from", formats.iso(alert.started_at - BEFORE_ALERT)),
+        ("to", formats.iso(alert.resolved_at or timezone.now())),
+    ]
     pairs += [("team", alert.team.slug)] if alert.team else []
     pairs += [(name, str(value)) for name, value in alert.labels.items() if name in FILTERS and value]
     return redirect(f"{reverse('triage-window')}?{urlencode(pairs)}")
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _declare_url(scope: Scope, found: Assessment) -> str:

@@ -190,9 +190,3 @@ def _insert(team_id: int, narrow_ids: dict[Key, int | None]) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [*map(list, zip(*rows, strict=True)), team_id])
         return [series_id for (series_id,) in cursor.fetchall()]
-
-
-def count_present(cursor, team_id: int, ids: Collection[int]) -> int:
-    """How many of the series ids still exist: a team's data may have been removed since they were cached."""
-    cursor.execute("SELECT count(*) FROM usage_series WHERE team_id = %s AND id = ANY(%s)", [team_id, list(ids)])
-    return cursor.fetchone()[0]

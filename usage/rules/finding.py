@@ -84,8 +84,8 @@ def listed(parts: list[Part]) -> str:
     names = {part.where[0][0] for part in parts}
     if len(names) == 1 and all(len(part.where) == 1 for part in parts):
         values = [part.where[0][1] or UNTAGGED for part in parts]
-        return f"{words(names.pop())} {_joined(values)}"
-    return _joined([name_of(part) for part in parts])
+        return f"{words(names.pop())} {formats.joined(values)}"
+    return formats.joined([name_of(part) for part in parts])
 
 
 def name_of(part: Part) -> str:
@@ -95,10 +95,6 @@ def name_of(part: Part) -> str:
 
 def words(dimension: str) -> str:
     return dimension.replace("_", " ")
-
-
-def _joined(values: list[str]) -> str:
-    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
 
 
 def _cause(explanation: Explanation) -> str:

@@ -16,6 +16,7 @@ from accounts.access import can, can_anywhere, require, visible_teams
 from accounts.models import Team
 from accounts.posted import author_of, report
 from usage.forms.prices import PriceEditForm, PriceEndForm, PriceForm
+from usage.links import tabs_of
 from usage.models import Price
 from usage.pricing import queries
 from usage.pricing.actions import RATES, add_price, edit_price, end_price
@@ -65,7 +66,7 @@ def editable(user, price: Price) -> bool:
     return can(user, "price.edit", price.team)
 
 
-def tabs(current_name: str) -> list[tuple[str, str, bool]]:
+def tabs(current: str) -> list[tuple[str, str, bool]]:
     names = (
         ("Prices", "price-list"),
         ("Without a price", "price-unpriced"),
@@ -73,7 +74,7 @@ def tabs(current_name: str) -> list[tuple[str, str, bool]]:
         ("Re-pricing", "repricing-list"),
         ("Provider limits", "limit-list"),
     )
-    return [(label, reverse(name), name == current_name) for label, name in names]
+    return tabs_of(names, current)
 
 
 def own_price(user, pk: int) -> Price:

@@ -115,10 +115,6 @@ class Evidence:
     points: float
     core: bool
 
-    @property
-    def is_for(self) -> bool:
-        return self.points > 0
-
 
 @dataclass(frozen=True)
 class Ranked:
