@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
 
 from accounts.access import can, can_anywhere, require, visible_teams
 from accounts.models import Team
@@ -30,6 +31,7 @@ CATALOGUE_LIMIT = 40
 
 
 @login_required
+@require_safe
 def price_list(request: HttpRequest) -> HttpResponse:
     """Own prices, the catalogue search, and the price of every model in use."""
     now, words = timezone.now(), request.GET.get("q", "").strip()[:100]
@@ -199,6 +201,7 @@ def reprice_url(price: Price, start) -> str:
 
 
 @login_required
+@require_safe
 def price_unpriced(request: HttpRequest) -> HttpResponse:
     """Models with calls without a price, in the teams the user sees."""
     teams = list(visible_teams(request.user))
@@ -217,6 +220,7 @@ def price_unpriced(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@require_safe
 def price_differences(request: HttpRequest) -> HttpResponse:
     """Where the cost that clients report is not the one computed here; with examples of one model."""
     scope = Scope.from_request(request, default_range="7d")

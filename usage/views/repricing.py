@@ -9,7 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import can, can_anywhere, require, visible_teams
 from accounts.posted import author_of
@@ -28,6 +28,7 @@ PAGE = 50
 
 
 @login_required
+@require_safe
 def repricing_list(request: HttpRequest) -> HttpResponse:
     """The latest runs."""
     runs = queries.visible_repricings(request.user)[:PAGE]
@@ -90,6 +91,7 @@ def _ask(request: HttpRequest, asked: dict) -> HttpResponse:
 
 
 @login_required
+@require_safe
 def repricing_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Progress and result of one run; refreshes itself while it runs."""
     job = get_object_or_404(queries.visible_repricings(request.user), pk=pk)
