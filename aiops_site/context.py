@@ -8,11 +8,12 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.access import visible_teams
+from accounts.models import User
 from incidents.controls import in_force, visible_controls
 from incidents.models import Control
 from incidents.queries import visible_alerts
 from incidents.queries.incidents import visible_incidents
-from incidents.queries.oncall import Duty, who_is_on_call
+from incidents.queries.oncall import who_is_on_call
 
 THEMES = (("system", "System"), ("light", "Light"), ("dark", "Dark"))
 
@@ -144,11 +145,15 @@ def teams_of(request: HttpRequest) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Now:
-    """What holds at this moment, for the strip: controls in force (not of normal mode), alerts, incidents, on call."""
+    """What holds at this moment, for the strip: controls in force (not of normal mode), alerts and incidents open.
+
+    `on_call`: how many are paged first; `alone` is who, where it is one person (None: nobody).
+    """
 
     controls: list[Control] = field(default_factory=list)
     firing: int = 0
-    on_call: list[Duty] = field(default_factory=list)
+    on_call: int = 0
+    alone: User | None = None
     incidents: int = 0
 
 
@@ -158,10 +163,11 @@ def now_of(request: HttpRequest) -> Now:
         return Now()
     now = timezone.now()
     controls = visible_controls(user).filter(pk__in=in_force(now)).exclude(mode="normal")
-    first = list({one.user: one for one in who_is_on_call(user, now) if one.rota.level == 1}.values())
+    first = who_is_on_call(user, now)
+    alone = User.objects.filter(pk__in=first).first() if len(first) == 1 else None
     incidents = visible_incidents(user).filter(resolved_at=None, is_drill=False)
     firing = visible_alerts(user).filter(resolved_at=None).count()
-    return Now(list(controls), firing, first, incidents.count())
+    return Now(list(controls), firing, len(first), alone, incidents.count())
 
 
 def frame(request: HttpRequest) -> dict[str, Frame]:

@@ -8,11 +8,11 @@ from django.db import transaction
 from accounts.actions import Author
 from incidents.actions.incidents import declare_incident
 from incidents.actions.notifying import notify
-from incidents.models import Channel, Delivery, NotificationRoute, Rota, RotaMember
-from incidents.queries.oncall import on_call, who_is_on_call
+from incidents.models import Channel, Delivery, NotificationRoute, Rota, RotaMember, RotaOverride
+from incidents.queries.oncall import duty, on_call, who_is_on_call, with_people
 from incidents.seal import SealBroken, seal, unseal
 
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+NOON, DAY = datetime(2026, 5, 4, 12, tzinfo=UTC), timedelta(days=1)
 
 
 def make_channel(name="chat", team=None, routed=True, **more) -> Channel:
@@ -130,10 +130,28 @@ def test_somebody_whose_account_is_closed_is_not_on_call(cast):
     cast.olu.is_active = False
     cast.olu.save()
     assert on_call(cast.support, NOON) == []
-    assert [duty.user for duty in who_is_on_call(cast.vera, NOON)] == [None]
+    assert who_is_on_call(cast.vera, NOON) == {None}
+
+
+def test_who_is_on_call_is_who_each_rota_says(cast):
+    rotas = [
+        make_rota(cast.support, cast.olu, cast.mia),
+        make_rota(cast.support, cast.vera, name="closed"),
+        make_rota(cast.search, name="empty"),
+        make_rota(None, cast.ada, cast.tara, name="all"),
+        make_rota(cast.support, cast.tara, name="second", level=2),
+    ]
+    for covered, start, length in ((rotas[0], 0, 3), (rotas[0], 1, 1), (rotas[3], 5, 2)):
+        span = {"starts_at": NOON + DAY * start, "ends_at": NOON + DAY * (start + length)}
+        RotaOverride.objects.create(rota=covered, user=cast.tara if start else cast.stan, **span)
+    type(cast.vera).objects.filter(pk=cast.vera.pk).update(is_active=False)
+    fresh = list(with_people(Rota.objects.filter(level=1)))
+    for at in (NOON - DAY, *(NOON + DAY * days for days in range(20))):
+        people = {duty(rota, at).user for rota in fresh}
+        assert who_is_on_call(cast.ada, at) == {person and person.pk for person in people}
 
 
 def test_a_stranger_does_not_see_who_is_on_call(cast):
     make_rota(cast.support, cast.olu)
-    assert who_is_on_call(cast.stan, NOON) == []
-    assert [duty.user for duty in who_is_on_call(cast.vera, NOON)] == [cast.olu]
+    assert who_is_on_call(cast.stan, NOON) == set()
+    assert who_is_on_call(cast.vera, NOON) == {cast.olu.pk}

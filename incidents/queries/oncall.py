@@ -1,15 +1,17 @@
 """Reads of rotas: who is on call, and who will be."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Q, QuerySet
 
 from accounts.access import visible_teams
 from accounts.models import Team, User
-from incidents.models import Rota
-from incidents.rules.rotas import Cover, Rotation, span_from
+from incidents.models import Rota, RotaOverride
+from incidents.rules.rotas import Cover, Rotation, person_at, span_from
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,23 @@ def on_call(team: Team | None, at: datetime) -> list[User]:
     return _people(duty(rota, at) for rota in rotas_for(team))
 
 
-def who_is_on_call(user: User, at: datetime) -> list[Duty]:
-    """Of each rota the user sees, the first level first; those of nobody too, for that is a gap."""
-    return [duty(rota, at) for rota in visible_rotas(user)]
+def who_is_on_call(user: User, at: datetime) -> set[int | None]:
+    """Ids of those who are paged first in any rota that the user sees; None where a rota has nobody.
+
+    Drawn on every page, so rotas are read as bare values: hundreds of them would be thousands of objects.
+    """
+    rotas = Rota.objects.filter(Q(team__in=visible_teams(user)) | Q(team=None), level=1).order_by()
+    active = Q(members__user__is_active=True)
+    turns = ArrayAgg("members__user", filter=active, order_by="members__position", default=[])
+    covers: dict[int, list[Cover]] = defaultdict(list)
+    covering = RotaOverride.objects.filter(rota__in=rotas, user__is_active=True, starts_at__lte=at, ends_at__gt=at)
+    for rota, person, start, end in covering.values_list("rota", "user", "starts_at", "ends_at").order_by("id"):
+        covers[rota].append(Cover(person, start, end))
+    found = rotas.annotate(turns=turns).values_list("pk", "zone", "handover_at", "starts_on", "days", "turns")
+    return {
+        person_at(Rotation(zone, handover, starts_on, days, tuple(persons), tuple(covers[rota])), at)
+        for rota, zone, handover, starts_on, days, persons in found
+    }
 
 
 def _people(duties: Iterable[Duty]) -> list[User]:
