@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from accounts.access import visible_teams
 from accounts.models import Team, User
 from incidents.models import Rota, RotaOverride
-from incidents.rules.rotas import Cover, Rotation, person_at, span_from
+from incidents.rules.rotas import Cover, Rotation, span_from
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def who_is_on_call(user: User, at: datetime) -> set[int | None]:
         covers[rota].append(Cover(person, start, end))
     found = rotas.annotate(turns=turns).values_list("pk", "zone", "handover_at", "starts_on", "days", "turns")
     return {
-        person_at(Rotation(zone, handover, starts_on, days, tuple(persons), tuple(covers[rota])), at)
+        span_from(Rotation(zone, handover, starts_on, days, tuple(persons), tuple(covers[rota])), at).person
         for rota, zone, handover, starts_on, days, persons in found
     }
 
