@@ -26,7 +26,7 @@ from incidents.rules.canaries import Assertion
 from incidents.views.tabs import alert_tabs
 from usage.scope import zone_of
 
-RUNS = 20
+RUNS, FAILURES = 20, 10
 CHARTED = 300
 
 
@@ -97,6 +97,7 @@ def canary_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "every": formats.long_duration(canary.every_seconds),
             "chart": _chart(canary, runs, now, zone_of(user)) if runs else None,
             "runs": runs[:RUNS],
+            "failed": canary.runs.filter(ok=False)[:FAILURES],
             "assertions": [Assertion(**one).line for one in canary.assertions],
             "tabs": alert_tabs("canary-list"),
             "may_edit": can(user, "rule.edit", canary.team),

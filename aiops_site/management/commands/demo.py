@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,6 +12,7 @@ from accounts.demo import create_demo_teams
 from budgets.demo import create_demo_budgets
 from budgets.guard.demo import create_demo_reservations
 from incidents.demo import create_demo_slos
+from incidents.demo_canaries import create_demo_canaries
 from incidents.demo_incidents import create_demo_incidents
 from incidents.demo_oncall import create_demo_oncall
 from incidents.demo_postmortems import create_demo_postmortems
@@ -54,6 +56,7 @@ class Command(BaseCommand):
         create_demo_budgets(timezone.now())
         create_demo_reservations(timezone.now())
         create_demo_slos()
+        create_demo_canaries(made.window_end, os.environ.get("PORT", "8000"))
         create_demo_oncall(timezone.now())
         create_demo_incidents(made.window_end)
         create_demo_telling()
