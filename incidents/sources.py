@@ -11,12 +11,14 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Episode:
-    """One time the source found something: what its alert said. `key` names the condition; `end` None: it goes on.
+    """One time the source found something: what its alert said. `end` None: it goes on.
 
+    `key` names the condition, `alert` the alert about it: of a budget there is a new one in each period.
     `shown`: what tells it apart on pages, e.g. {"budget": "Support, monthly", "at": "85 %"}.
     """
 
     key: str
+    alert: str
     team_id: int | None
     severity: str
     labels: dict[str, str]

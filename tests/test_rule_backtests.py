@@ -214,6 +214,17 @@ def test_a_budget_rule_fires_from_the_hour_a_threshold_was_passed_to_the_end_of_
     assert backtest(answering("budget", when="info"), [cast.support.pk], now).times == 1
 
 
+def test_each_period_of_a_budget_has_an_alert_of_its_own(cast, now):
+    at = (now - 3 * DAY).replace(minute=5)
+    record(cast.support, at, 5)
+    record(cast.support, at + HOUR, 5)
+    drain()
+    make_budget(cast.support, 5, 100, period="hour")
+    (one,) = backtest(answering("budget"), [cast.support.pk], now).sets
+    hours = [at.replace(minute=0) + number * HOUR for number in range(3)]
+    assert [(span.start, span.end) for span in one.spans] == [(hours[0], hours[1]), (hours[1], hours[2])]
+
+
 def test_a_rule_for_one_budget_looks_at_no_other_and_no_other_teams(cast, now):
     record(cast.support, now - DAY, 20)
     record(cast.search, now - DAY, 20)

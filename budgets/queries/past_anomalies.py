@@ -74,7 +74,8 @@ def _episode(one: Anomaly, start: datetime, until: datetime, now: datetime) -> E
     labels = {"feature": one.watch.feature, "model": one.watch.model, "metric": one.metric}
     shown = {"feature": one.watch.feature, "model": one.watch.model, "metric": one.get_metric_display()}
     goes_on = until == now and one.is_running and not one.decision
-    return Episode(str(one.watch_id), one.team_id, one.severity, labels, shown, start, None if goes_on else until)
+    key = str(one.watch_id)
+    return Episode(key, key, one.team_id, one.severity, labels, shown, start, None if goes_on else until)
 
 
 def course(one: Episode, start: datetime, end: datetime) -> Course:

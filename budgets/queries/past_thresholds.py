@@ -112,14 +112,15 @@ def _episodes(budget: Budget, periods: list[Period], now: datetime) -> Iterator[
         for point in period.points:
             holds = reached(step, point.share, point.elapsed, entered=since is not None)
             if since is not None and not holds:
-                yield _episode(budget, step, since, point.at)
+                yield _episode(budget, step, period, since, point.at)
             since = (since or point.start) if holds else None
         if since is not None:
-            yield _episode(budget, step, since, period.end if period.end <= now else None)
+            yield _episode(budget, step, period, since, period.end if period.end <= now else None)
 
 
-def _episode(budget: Budget, step: Step, start: datetime, end: datetime | None) -> Episode:
+def _episode(budget: Budget, step: Step, period: Period, start: datetime, end: datetime | None) -> Episode:
     labels = {"budget": str(budget.pk), "percent": f"{step.percent.normalize():f}"}
     shown = {"budget": budget.name, "threshold": f"at {step.words}"}
     severity, _ = severity_of(step)
-    return Episode(f"{budget.pk}:{step.key}", budget.team_id, severity, labels, shown, start, end)
+    key = f"{budget.pk}:{step.key}"
+    return Episode(key, f"{key}:{period.end}", budget.team_id, severity, labels, shown, start, end)

@@ -41,9 +41,18 @@ SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "canary": (("name", "check", "team"), ("failures", *_HOLDS), ()),
     "anomaly": (("name", "metric", "team", "filters"), ("when",), ()),
     "budget": (("name", "source", "budget", "team"), ("when",), ()),
-    "desk": (("name", "metric"), ("comparison", "threshold", "clear_threshold", *_HOLDS), ()),
+    "desk": (("name", "metric"), ("threshold", "clear_threshold", *_HOLDS), ()),
 }
 THEN = ("severity", "route", "runbook_section", "first_mitigation", "owner", "declare", "parent", "note")
+# Fields that a kind cannot do without, and what is said where they are empty.
+NEEDED: dict[str, dict[str, str]] = {
+    kind: {"metric": "Choose a metric.", "threshold": "Say from which value on it fires."}
+    for kind in ("threshold", "baseline", "desk")
+} | {
+    "burn_rate": {"threshold": "Say from which burn rate on it fires, e.g. 14.4."},
+    "budget": {"source": "Choose what it answers for."},
+}
+PLACEHOLDERS = {"anomaly": "feature = chat, search"}
 # Kind → field → what it is called or helped by there.
 WORDS: dict[str, dict[str, dict[str, Any]]] = {
     "baseline": {"threshold": {"help_text": "So many times the usual: 2 for twice, 0.5 for half"}},
@@ -67,7 +76,11 @@ WORDS: dict[str, dict[str, dict[str, Any]]] = {
         "metric": {"label": "About", "help_text": "Empty: whatever is away from what is expected"},
         "filters": {"help_text": "Only of these: a line for feature or model"},
     },
-    "desk": {"threshold": {"help_text": "Seconds"}, "clear_threshold": {"help_text": "Seconds. Empty: at the same"}},
+    "desk": {
+        "metric": {"label": "What is late", "help_text": "What the desk measures of itself"},
+        "threshold": {"label": "From", "help_text": "Seconds"},
+        "clear_threshold": {"help_text": "Seconds. Empty: at the same"},
+    },
 }
 
 

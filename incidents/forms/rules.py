@@ -9,6 +9,8 @@ from accounts.access import can, teams_where
 from accounts.models import Membership, User
 from incidents.forms.lines import lines_to_values
 from incidents.forms.rule_fields import (
+    NEEDED,
+    PLACEHOLDERS,
     SHAPES,
     THEN,
     WORDS,
@@ -135,9 +137,18 @@ class RuleForm(forms.Form):
         shown = {name for panel in SHAPES[self.shape] for name in panel}
         for name in set(self.fields) - shown - {"kind", "version", *THEN}:
             del self.fields[name]
+        self._word()
+
+    def _word(self) -> None:
+        """What fields are called, and which cannot be left empty, for the kind."""
         for name, words in WORDS.get(self.shape, {}).items():
             for attribute, text in words.items():
                 setattr(self.fields[name], attribute, text)
+        for name, missing in NEEDED.get(self.shape, {}).items():
+            self.fields[name].required = True
+            self.fields[name].error_messages["required"] = missing
+        if "filters" in self.fields and self.shape in PLACEHOLDERS:
+            self.fields["filters"].widget.attrs["placeholder"] = PLACEHOLDERS[self.shape]
 
     def _kind(self) -> str:
         """The kind whose fields are shown; of a stored rule only those of metrics may take each other's place."""
@@ -156,12 +167,12 @@ class RuleForm(forms.Form):
         fields["metric"].choices = metrics_of(self.shape)
         sources = known(self.shape)
         fields["source"].choices = [(one.key, one.name) for one in sources]
-        fields["source"].required = bool(sources)
         fields["when"].choices = severities_of(sources)
 
     def _point(self) -> None:
         """Fields that point to rows."""
-        teams = forms.ModelChoiceField(teams_where(self.user, "rule.edit"), required=False, help_text="Whose traffic")
+        needed = not self.everyone and self.shape != AlertRule.Kind.CANARY  # a check brings its team along
+        teams = forms.ModelChoiceField(teams_where(self.user, "rule.edit"), required=needed, help_text="Whose traffic")
         teams.empty_label = "All teams" if self.everyone else "Choose a team"
         self.fields["team"] = teams
         people = User.objects.filter(pk__in=Membership.objects.values("user"), is_active=True).order_by("email")

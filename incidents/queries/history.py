@@ -4,7 +4,7 @@ A handful of metric queries, however long ago, so the cost follows the number of
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,7 +28,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class Slid:
-    """Moment (end of the window) → (value, events in the window); value None is unknown."""
+    """Moment (end of the window) → (value, events in the window); value None is unknown. Empty windows may lack."""
 
     points: dict[datetime, tuple[Decimal | None, int]]
 
@@ -97,9 +97,31 @@ def weight_of(metric: str) -> str:
 
 
 def _slid(by_step: dict[datetime, Any], grid: Grid, metric: str, together: Any) -> Slid:
+    """Windows in which there was anything."""
+    points: dict[datetime, tuple[Decimal | None, int]] = {}
+    for moments in _stretches(by_step, grid):
+        points |= _slid_part([by_step.get(at) for at in moments], moments, grid, metric, together)
+    return Slid(points)
+
+
+def _stretches(by_step: Collection[datetime], grid: Grid) -> Iterator[list[datetime]]:
+    """Neighbouring steps whose windows hold one of these; most slices are silent most of the time."""
+    moments, width = grid.moments, grid.width
+    busy = [place for place, at in enumerate(moments) if at in by_step]
+    start = stop = 0
+    for place in busy:
+        if place - width + 1 > stop:
+            yield moments[start:stop]
+            start = place - width + 1
+        stop = min(place + width, len(moments))
+    yield moments[start:stop]
+
+
+def _slid_part(
+    rows: list, moments: list[datetime], grid: Grid, metric: str, together: Any
+) -> dict[datetime, tuple[Decimal | None, int]]:
     """Sums add up; ratios are averaged by what they are divided by, rates by time; a peak is the highest."""
-    moments, sample, weight = grid.moments, sample_of(metric), weight_of(metric)
-    rows = [by_step.get(at) for at in moments]
+    sample, weight = sample_of(metric), weight_of(metric)
     events = _windows([Decimal(row[sample] or 0) if row else ZERO for row in rows], grid.width)
     known = [_known(row, metric) for row in rows]
     if together is max:
@@ -112,7 +134,7 @@ def _slid(by_step: dict[datetime, Any], grid: Grid, metric: str, together: Any) 
         over = _windows(weights, grid.width)
         values = _quotients(sums, over, is_additive(metric), [row is not None for row in rows], grid.width)
     ends = [moments[i] + grid.length * grid.width for i in _places(rows, grid)]
-    return Slid({at: (value, int(count)) for at, value, count in zip(ends, values, events, strict=True)})
+    return {at: (value, int(count)) for at, value, count in zip(ends, values, events, strict=True)}
 
 
 def _places(rows: list, grid: Grid) -> range:
@@ -157,14 +179,15 @@ def _slide_histograms(
 
 def _slid_quantiles(by_step: dict[datetime, np.ndarray], grid: Grid, quantile: float) -> Slid:
     """One histogram slides along: what enters the window is added, what leaves it taken away."""
-    moments, points = grid.moments, {}
-    window = np.zeros_like(next(iter(by_step.values())))
-    for place, at in enumerate(moments):
-        window = window + by_step.get(at, 0)
-        if place >= grid.width:
-            window = window - by_step.get(moments[place - grid.width], 0)
-        if place >= grid.width - 1:
-            bucket = bucket_of(window, quantile)
-            value = None if bucket is None else Decimal(str(middle(bucket)))
-            points[at + grid.length] = (value, int(window.sum()))
+    points: dict[datetime, tuple[Decimal | None, int]] = {}
+    for moments in _stretches(by_step, grid):
+        window = np.zeros_like(next(iter(by_step.values())))
+        for place, at in enumerate(moments):
+            window = window + by_step.get(at, 0)
+            if place >= grid.width:
+                window = window - by_step.get(moments[place - grid.width], 0)
+            if place >= grid.width - 1:
+                bucket = bucket_of(window, quantile)
+                value = None if bucket is None else Decimal(str(middle(bucket)))
+                points[at + grid.length] = (value, int(window.sum()))
     return Slid(points)

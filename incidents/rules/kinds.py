@@ -56,7 +56,7 @@ KINDS = {
     ),
     "desk": Kind(
         "The desk itself is late, stuck or blind.",
-        ("metric", "comparison", "threshold", "clear_threshold", *_HOLDS),
+        ("metric", "threshold", "clear_threshold", *_HOLDS),
     ),
 }
 

@@ -16,7 +16,8 @@ from usage.metrics import QueryError
 
 # Units of figures as charts write them.
 CHART_UNITS = {"ratio": "%", "count": "", "s": "seconds", TIMES: "× usual"}
-MOST_POINTS = 750
+BURNS = "times the budget's pace"
+MOST_POINTS, MOST_MARKERS = 750, 20
 
 
 def sentence(rule: AlertRule) -> str:
@@ -62,13 +63,14 @@ def backtest_chart(rule: AlertRule, result: Backtest, tz: tzinfo) -> Chart | Non
     return Chart(
         id="backtest",
         title=f"{name}: would have fired {'once' if times == 1 else f'{times} times'}",
-        unit=CHART_UNITS.get(drawn.unit, drawn.unit),
+        unit=BURNS if rule.kind == "burn_rate" else CHART_UNITS.get(drawn.unit, drawn.unit),
         series=series,
         tz=tz,
         start=result.start,
         end=result.end,
         thresholds=[Threshold(limit, f"threshold {figure(limit, drawn.unit)}") for limit in limits],
-        markers=[Marker(span.start, "fires") for span in shown.spans[:20]],
+        # So many rules would hide the figure; what is drawn in red says it too.
+        markers=[Marker(span.start, "fires") for span in shown.spans if times <= MOST_MARKERS],
     )
 
 

@@ -1,12 +1,13 @@
 """How often a rule over metrics would have fired: the same steps as its evaluation, over what is kept of weeks."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from statistics import median
 
 from accounts.models import Team
 from incidents.models import AlertRule
-from incidents.queries.backtests.replay import Backtest, Tried, grid_of, ranked, replayed, step_for
+from incidents.queries.backtests.replay import SILENT, Backtest, Tried, grid_of, ranked, replayed, step_for
 from incidents.queries.history import Grid, Group, Slid, slide
 from incidents.queries.readings import DAY, HOUR, WEEK, is_additive, metric_of
 from incidents.rules.alert_rules import Reading, ratio
@@ -42,10 +43,19 @@ def busiest(teams: list[int], now: datetime) -> tuple[int, ...]:
 
 
 def _try(rule: AlertRule, group: Group, slid: Slid, usual: "_Usual | None", grid: Grid, names: dict) -> Tried:
-    moments = [grid.start + grid.length * place for place in range(grid.width, len(grid.moments) + 1)]
-    figures = ((at, slid.points.get(at, (None, 0)), usual.at(group, at) if usual else None) for at in moments)
-    points, spans = replayed(terms(rule), ((at, _reading(rule, figure, known)) for at, figure, known in figures))
+    points, spans = replayed(terms(rule), _readings(rule, group, slid, usual, grid))
     return Tried(names.get(group[0], group[0]), dict(zip(rule.breakdown, group[1:], strict=True)), points, spans)
+
+
+def _readings(
+    rule: AlertRule, group: Group, slid: Slid, usual: "_Usual | None", grid: Grid
+) -> Iterator[tuple[datetime, Reading]]:
+    for at in (*grid.moments[grid.width :], grid.end):
+        figure = slid.points.get(at)
+        if figure is None and rule.kind != AlertRule.Kind.NO_DATA:
+            yield at, SILENT
+        else:
+            yield at, _reading(rule, figure or (None, 0), usual.at(group, at) if usual else None)
 
 
 def _reading(rule: AlertRule, figure: tuple[Decimal | None, int], reference: Decimal | None) -> Reading:

@@ -32,7 +32,7 @@ def try_source(rule: AlertRule, allowed: list[int], now: datetime, days: int) ->
     found = _by_key(one for one in mine if answers(rule, one.severity, one.labels))
     names = dict(Team.objects.values_list("pk", "name"))
     # The one that fired most is drawn.
-    groups = sorted(found.values(), key=lambda group: (-len(_spans(group)), group[0].start))
+    groups = sorted(found.values(), key=lambda group: (len(_spans(group)), group[-1].start), reverse=True)
     sets = [_tried(group, names) for group in groups]
     course = source.course(groups[0][-1], start, now) if groups and source.course else None
     if course:
@@ -54,15 +54,17 @@ def _tried(found: list[Episode], names: dict[int, str]) -> Tried:
 
 
 def _spans(episodes: Iterable[Episode]) -> list[Span]:
-    """Those that touch are one: the alert went on. In order of their starts."""
+    """Those of one alert that touch are one: it went on. In order of their starts."""
     found: list[Span] = []
+    last = ""
     for one in episodes:
-        if found and (found[-1].end is None or found[-1].end >= one.start):
+        if found and last == one.alert and (found[-1].end is None or found[-1].end >= one.start):
             before = found.pop()
             ends = (before.end, one.end)
             found.append(Span(before.start, None if None in ends else max(filter(None, ends))))
         else:
             found.append(Span(one.start, one.end))
+        last = one.alert
     return found
 
 
@@ -77,7 +79,8 @@ def _episode(alert: Alert) -> Episode:
     """As its source raised it: the rule that answered for it may have changed the severity."""
     severity = str(alert.rule.options.get("when", alert.severity)) if alert.rule else alert.severity
     what = {"about": alert.title}
-    return Episode(alert.source_key, alert.team_id, severity, alert.labels, what, alert.started_at, alert.resolved_at)
+    key, times = alert.source_key, (alert.started_at, alert.resolved_at)
+    return Episode(key, str(alert.pk), alert.team_id, severity, alert.labels, what, *times)
 
 
 def try_desk(rule: AlertRule, allowed: list[int], now: datetime, days: int) -> Backtest:

@@ -12,6 +12,8 @@ from usage import partitions
 from usage.metrics.window import FIXED_STEPS
 
 DAYS = 30
+# A window without anything in it.
+SILENT = Reading(None, 0)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,11 @@ def replayed(asked: Terms, readings: Iterable[tuple[datetime, Reading]]) -> tupl
     """Moment → value that was judged, and when it would have fired; readings in order of time."""
     points: dict[datetime, Decimal | None] = {}
     standing, spans = Standing(), []
+    calm = asked.no_data != "fire"
     for at, reading in readings:
+        if reading is SILENT and calm and standing.state == "ok":
+            points[at] = None
+            continue
         points[at] = None if _too_few(asked, reading) else reading.value
         verdict = judge(asked, reading)
         if verdict != "breach" and standing.state == "ok":
