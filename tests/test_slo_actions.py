@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from accounts.actions import Author
 from accounts.models import AuditEntry, Team
@@ -11,6 +12,8 @@ from incidents.actions.shipped import install_slos
 from incidents.actions.slos import save_slo, set_archived
 from incidents.demo import create_demo_slos
 from incidents.models import AlertRule, Slo
+from incidents.queries.slo_evidence import watches
+from tests.alerting import make_rule
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +77,21 @@ def test_a_rule_that_a_person_switched_off_stays_off(cast):
     assert rates(slo) == {}
     set_archived(author=Author(label="test"), slo=slo, archived=False)
     assert set(rates(slo)) == {6, 24, 72}
+
+
+def test_a_further_rule_of_an_objective_rests_and_moves_with_it(cast):
+    slo = save(team=cast.support)
+    options = {"long_seconds": 10_800, "short_seconds": 900}
+    rule = make_rule(kind="burn_rate", slo=slo, team=cast.support, threshold=10, window_seconds=10_800, options=options)
+    (watch,) = [one for one in watches(slo, slo.rules.all(), timezone.now()) if one.rule == rule]
+    assert watch.long.events == 0
+    set_archived(author=Author(label="test"), slo=slo, archived=True)
+    rule.refresh_from_db()
+    assert not rule.is_active
+    set_archived(author=Author(label="test"), slo=slo, archived=False)
+    save(slo=Slo.objects.get(pk=slo.pk), team=cast.search)
+    rule.refresh_from_db()
+    assert (rule.is_active, rule.team, rule.threshold) == (True, cast.search, 10)
 
 
 def test_an_edit_of_an_old_version_is_refused(cast):

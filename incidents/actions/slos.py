@@ -117,7 +117,7 @@ def _named(slo: Slo) -> str:
 # --- Burn rate rules ------------------------------------------------------------------------------------------------
 def _sync_rules(slo: Slo) -> None:
     """Four rules or fewer (`pairs`): made, brought up to the objective, or put to rest. What people changed of one
-    (who owns it, severity, mitigation) stays."""
+    (who owns it, severity, mitigation) stays. Further rules that people made rest with the objective."""
     useful = pairs(slo.target, slo.window) if slo.is_active else []
     known = {rule.slug: rule for rule in slo.rules.select_for_update()}
     for pair in PAIRS:
@@ -126,6 +126,11 @@ def _sync_rules(slo: Slo) -> None:
             _new_rule(slo, pair).save()
         elif rule is not None:
             _follow(rule, slo, pair, pair in useful)
+    own = {_slug(slo, pair) for pair in PAIRS}
+    for rule in (one for slug, one in known.items() if slug not in own):
+        if _rest(rule, slo.is_active) or rule.team_id != slo.team_id:
+            rule.team = slo.team
+            _keep(rule)
 
 
 def _slug(slo: Slo, pair: Pair) -> str:
@@ -168,9 +173,20 @@ def _follow(rule: AlertRule, slo: Slo, pair: Pair, useful: bool) -> None:
     """Only what is the objective's. A rule that a person switched off stays off."""
     rule.name, rule.team, rule.threshold = _rule_name(slo, pair), slo.team, pair.rate(slo.window)
     rule.min_events = slo.min_events
+    _rest(rule, useful)
+    _keep(rule)
+
+
+def _rest(rule: AlertRule, useful: bool) -> bool:
+    """Put it to rest, or take it up again if it was put to rest; whether that changed it."""
+    before = rule.is_active
     if not useful and rule.is_active:
         rule.is_active, rule.options["rested"] = False, True
     elif useful and rule.options.pop("rested", False):
         rule.is_active = True
+    return rule.is_active != before
+
+
+def _keep(rule: AlertRule) -> None:
     rule.version += 1
     rule.save()

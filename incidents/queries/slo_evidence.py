@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from accounts.models import AuditEntry
 from incidents.models import AlertRule, Slo
+from incidents.queries.burning import windows_of
 from incidents.queries.slos import burns, by_value, tallies_by
 from incidents.rules.slos import WINDOWS, Burn, Tally, budget_course, firings, is_burning, pairs
 from usage.measures import NARROW_DIMENSIONS
@@ -77,13 +78,13 @@ def _of_dimension(dimension: str, found: dict[str, Tally]) -> list[Culprit]:
 def watches(slo: Slo, rules: Iterable[AlertRule], at: datetime) -> list[Watch]:
     """The burn rate rules of the SLO, fastest first, each with its windows as they burn now."""
     rules = sorted(rules, key=lambda rule: rule.window_seconds)
-    windows = {*WINDOWS, *(int(rule.options["short_seconds"]) for rule in rules)}
+    windows = {*WINDOWS, *(seconds for rule in rules for seconds in windows_of(rule))}
     now = burns([slo], windows, at)[slo.pk]
     return [_watch(rule, now, slo) for rule in rules]
 
 
 def _watch(rule: AlertRule, now: dict[int, Burn], slo: Slo) -> Watch:
-    long, short = now[int(rule.options["long_seconds"])], now[int(rule.options["short_seconds"])]
+    long, short = (now[seconds] for seconds in windows_of(rule))
     rate = rule.threshold or Decimal(0)
     return Watch(rule, long, short, rule.is_active and is_burning(long, short, rate, rule.min_events))
 
