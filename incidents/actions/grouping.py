@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts.actions import Author, audit
 from incidents.actions.incidents import declare_incident
 from incidents.actions.notifying import notify
+from incidents.actions.sharing import join_shared, was_paged_for
 from incidents.actions.timeline import record
 from incidents.models import Alert, AlertGroup, Incident, SectionKind, TimelineEntry
 from incidents.queries.muting import in_force, told
@@ -91,6 +92,7 @@ def _keep(group: AlertGroup, alerts: Sequence[Alert], at: datetime) -> None:
     loud = [one for one in alerts if not one.muted_by]
     if loud:
         _declare(group, loud, at)
+        _share(group, loud, at)
         _tell(group, loud, at)
     _write_down(group, alerts)
 
@@ -101,9 +103,36 @@ def _tell(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
     if not is_louder(worst.severity, worst.route, group.notified_severity, group.notified_route):
         return
     others = len(loud) - 1
-    _send(group, "alert", worst.severity, worst.route, worst.title + (f" (and {others} more)" if others else ""), at)
-    group.notified_severity, group.notified_route, group.notified_at = worst.severity, worst.route, at
+    title = worst.title + (f" (and {others} more)" if others else "")
+    route = worst.route
+    if route == "page" and was_paged_for(group, worst.severity, at):
+        route = "ticket"
+        _say_it_joins(group, worst, at)
+    else:
+        _send(group, "alert", worst.severity, route, title, at)
+    group.notified_severity, group.notified_route, group.notified_at = worst.severity, route, at
     group.save(update_fields=["notified_severity", "notified_route", "notified_at"])
+
+
+def _say_it_joins(group: AlertGroup, worst: Alert, at: datetime) -> None:
+    """In a line, where everybody was paged for another part of the same incident."""
+    incident = group.incident
+    lead = incident.part_of if incident else None
+    if incident is None or lead is None:
+        return
+    notify(
+        kind="alert",
+        team=group.team,
+        severity=worst.severity,
+        route="ticket",
+        title=f"{incident.number} is a part of {lead.number}: {worst.title}",
+        body="On call was paged for the same cause already.",
+        url=reverse("incident-detail", args=[incident.pk]),
+        key=f"group:{group.pk}:joins",
+        at=at,
+        incident=incident,
+        alert_group=group,
+    )
 
 
 def _send(group: AlertGroup, kind: str, severity: str, route: str, title: str, at: datetime) -> None:
@@ -158,6 +187,14 @@ def _declare(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
         source_key=str(group.pk),
     )
     group.save(update_fields=["incident"])
+
+
+def _share(group: AlertGroup, loud: Sequence[Alert], at: datetime) -> None:
+    """Where the same provider's alerts declared an incident for another team too, both are parts of one."""
+    providers = [one.labels["provider"] for one in loud if one.labels.get("provider") and not one.is_drill]
+    alone = group.incident if group.incident and group.incident.part_of_id is None else None
+    if alone and providers and join_shared(alone, group.key, providers[0], at):
+        alone.refresh_from_db()
 
 
 def _asks_for_an_incident(alert: Alert) -> bool:

@@ -182,6 +182,9 @@ def move_incident(
         _tell(current, text, at, author, changes)
         if to == states.RESOLVED:
             announce_end(current, text, at)
+        for part in current.parts.filter(resolved_at=None, is_private=False).order_by("pk"):
+            if to in states.next_states(part.state):
+                move_incident(author=author, incident=part, to=to, at=at, note=f"With {current.number}")
     return current
 
 
@@ -193,6 +196,8 @@ def acknowledge(*, author: Author, incident: Incident, at: datetime) -> Incident
             changes = store(current, author, "incident.acknowledge", after)
             length = formats.in_minutes(after["acknowledged_at"] - current.detected_at)
             _tell(current, f"Acknowledged {length} after detection", at, author, changes)
+        for part in current.parts.filter(resolved_at=None, acknowledged_at=None, is_private=False).order_by("pk"):
+            acknowledge(author=author, incident=part, at=at)
     return current
 
 

@@ -47,6 +47,12 @@ def owners_of(incident: Incident) -> list[tuple[str, list[Responsibility]]]:
     return found
 
 
+def parts_with(incident: Incident, user: User) -> list[Incident]:
+    """Of the one that leads a cause over several teams its parts, of a part the others: those that the user sees."""
+    lead = incident.part_of_id or incident.pk
+    return list(visible_incidents(user).filter(part_of=lead).exclude(pk=incident.pk).order_by("severity", "pk"))
+
+
 def linked_to(incident: Incident, user: User) -> list[Incident]:
     """Linked incidents that the user sees."""
     pairs = IncidentLink.objects.filter(Q(first=incident) | Q(second=incident)).values_list("first", "second")

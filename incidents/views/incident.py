@@ -18,7 +18,7 @@ from incidents.queries.evidence import chart_of
 from incidents.queries.impact import impact_of
 from incidents.queries.incidents import get_incident, visible_incidents
 from incidents.queries.oncall import on_call
-from incidents.queries.people import linked_to, owners_of, roles_of, workers_of
+from incidents.queries.people import linked_to, owners_of, parts_with, roles_of, workers_of
 from incidents.queries.timeline import as_json, as_markdown, page_of
 from incidents.rules.next_step import Situation, next_step
 from incidents.rules.states import clocks, next_states
@@ -108,6 +108,8 @@ def detail(request: HttpRequest, incident: Incident, *, draft: str = "", refused
         "workers": workers_of(incident),
         "on_call": on_call(incident.team, now),
         "linked": linked_to(incident, user),
+        "lead": visible_incidents(user).filter(parts=incident).first(),
+        "parts": parts_with(incident, user),
         "merged": visible_incidents(user).filter(merged_into=incident),
         "into": visible_incidents(user).filter(merged=incident).first(),
         "figures": [(name, CATALOGUE[name].label) for name in PINNED],
