@@ -11,11 +11,11 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from accounts.actions import create_api_key
-from accounts.models import AuditEntry, Membership
+from accounts.models import AuditEntry, Membership, Role
 from budgets import models as budgets
 from incidents import models as incidents
 from tests.anything import anything
-from tests.cast import Cast
+from tests.cast import Cast, make_user
 from usage import models as usage
 
 pytestmark = pytest.mark.django_db
@@ -159,3 +159,9 @@ def test_no_form_is_taken_without_its_token(cast):
 def test_every_address_but_the_open_ones_leads_strangers_to_the_door(client, cast):
     found = {name: answers(client, address) for name, address in of_support(cast).items() if name != "rota-feed"}
     assert {name: statuses for name, statuses in found.items() if statuses != {302}} == {}
+
+
+@pytest.mark.parametrize("name", ["incident", "spend", "owner-list", "drill-start"])
+def test_a_desk_without_a_team_leads_to_making_the_first(client, name):
+    client.force_login(make_user("ada", Role.ADMIN))
+    assert reverse("team_create") in client.get(reverse(name)).content.decode()

@@ -28,7 +28,7 @@ def first_run(context, title: str, why: str, curl: str) -> dict[str, str]:
     """What a page shows before the first event: the next step that this viewer can take."""
     user = context["request"].user
     if not visible_teams(user).exists():
-        return _first_team(can(user, "team.manage"))
+        return first_team(context)
     if not can_anywhere(user, "api_key.manage"):
         return {
             "title": title,
@@ -44,8 +44,10 @@ def first_run(context, title: str, why: str, curl: str) -> dict[str, str]:
     }
 
 
-def _first_team(may_create: bool) -> dict[str, str]:
-    if not may_create:
+@register.inclusion_tag("components/empty.html", takes_context=True)
+def first_team(context) -> dict[str, str]:
+    """What a page about the things of a team shows to somebody who is in none."""
+    if not can(context["request"].user, "team.manage"):
         why = "An admin of your organisation gives you a role in a team; its traffic then shows up here."
         return {"title": "You are in no team yet", "why": why}
     return {
