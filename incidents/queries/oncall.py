@@ -72,11 +72,13 @@ def who_is_on_call(user: User, at: datetime) -> set[int | None]:
     rotas = Rota.objects.filter(Q(team__in=visible_teams(user)) | Q(team=None), level=1).order_by()
     active = Q(members__user__is_active=True)
     turns = ArrayAgg("members__user", filter=active, order_by="members__position", default=[])
+    found = list(rotas.annotate(turns=turns).values_list("pk", "zone", "handover_at", "starts_on", "days", "turns"))
+    if not found:
+        return set()
     covers: dict[int, list[Cover]] = defaultdict(list)
     covering = RotaOverride.objects.filter(rota__in=rotas, user__is_active=True, starts_at__lte=at, ends_at__gt=at)
     for rota, person, start, end in covering.values_list("rota", "user", "starts_at", "ends_at").order_by("id"):
         covers[rota].append(Cover(person, start, end))
-    found = rotas.annotate(turns=turns).values_list("pk", "zone", "handover_at", "starts_on", "days", "turns")
     return {
         span_from(Rotation(zone, handover, starts_on, days, tuple(persons), tuple(covers[rota])), at).person
         for rota, zone, handover, starts_on, days, persons in found
