@@ -156,8 +156,9 @@ def test_a_rule_that_stands_for_a_source_decides_severity_route_and_runbook(cast
 
 
 def test_a_teams_own_rule_goes_before_that_of_all_teams(cast):
-    make_rule(kind="anomaly", options={"source": "other"}, severity="info")
-    own = make_rule(kind="anomaly", options={"source": "other"}, severity="critical", team=cast.support)
+    make_rule(kind="anomaly", metric="", options={"source": "other"}, severity="info")
+    facts = {"kind": "anomaly", "metric": "", "options": {"source": "other"}, "severity": "critical"}
+    own = make_rule(team=cast.support, **facts)
     assert budget_alert("1", cast.support).rule == own
 
 

@@ -150,7 +150,7 @@ def acknowledge(*, author: Author, alerts: Sequence[Alert], at: datetime) -> int
 def _as_its_rule_says(one: Raised) -> Raised:
     """Severity, route and runbook of the rule that stands for what another part of the desk found, its team's first."""
     rules = AlertRule.objects.filter(
-        kind__in=[AlertRule.Kind.BUDGET, AlertRule.Kind.ANOMALY], options__source=one.source_kind, is_active=True
+        kind__in=[AlertRule.Kind.BUDGET, AlertRule.Kind.ANOMALY], options__source=one.source_kind
     ).select_related("runbook_section__runbook")
     mine = [rule for rule in rules if rule.team_id in (None, one.team_id)]
     fitting = [rule for rule in mine if answers(rule, one.severity, one.labels)]

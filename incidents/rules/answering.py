@@ -11,7 +11,7 @@ def answers(rule: "AlertRule", severity: str, labels: Mapping[str, str]) -> bool
     """Whether the rule answers for an alert of its source with this severity and these labels."""
     return (
         rule.options.get("when", severity) == severity
-        and rule.metric in ("", labels.get("metric"))
+        and (rule.kind != "anomaly" or rule.metric in ("", labels.get("metric")))
         and all(labels.get(name) in values for name, values in rule.filters.items())
         and rule.options.get("budget") in (None, "", labels.get("budget"))
     )

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 
 from aiops_site.charts import Chart, Marker, Series, Threshold
+from aiops_site.formats import long_duration
 from incidents.models import Alert, AlertRule
 from incidents.queries.backtests import Backtest, Drawn, Tried
 from incidents.queries.history import Grid, slide
@@ -32,7 +33,9 @@ def sentence(rule: AlertRule) -> str:
     window = 0 if rule.kind == "desk" else rule.window_seconds
     if rule.kind == "no_data":
         return f"No request over {figure(Decimal(rule.window_seconds), 's')} where {rule.min_events} are usual"
-    return condition(what.name, asked.above, asked.threshold, what.unit, window, rule.for_seconds)
+    text = condition(what.name, asked.above, asked.threshold, what.unit, window, rule.for_seconds)
+    short = rule.options.get("short_seconds") if rule.kind == "burn_rate" else None
+    return f"{text}, and over the last {long_duration(int(short))}" if short else text
 
 
 def _answered(rule: AlertRule) -> str:
