@@ -199,5 +199,18 @@ def test_the_incident_view_shows_how_fast_the_budgets_burn(client, cast, traffic
     assert "Error budgets: Strict burns at 5×" in text
 
 
+def test_the_incident_view_shows_those_that_burn_fastest_of_many(client, cast):
+    for number in range(9):
+        record(cast.support, timezone.now() - timedelta(minutes=10), 20, feature=f"f{number}")
+        failures = {"feature": f"f{number}", "status": "error", "error_type": "timeout"}
+        record(cast.support, timezone.now() - timedelta(minutes=9), 1 + number // 2, **failures)
+        make(cast.support, name=f"Objective {number}", feature=f"f{number}", target=Decimal("0.99"))
+    drain()
+    text = page(client, "/incident/objectives/", cast.vera)
+    assert [text.count(f"Objective {number}<") for number in range(9)] == [0, 0, 1, 0, 1, 1, 1, 1, 1]  # 2 and 3 alike
+    assert "Objective 8 burns at" in text
+    assert "3 more" in text
+
+
 def test_the_incident_view_without_objectives_says_where_to_make_one(client, cast, traffic):
     assert "No objective yet" in page(client, "/incident/objectives/", cast.vera)

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from accounts.access import person_of
 from aiops_site import formats
+from incidents.models import Slo
 from incidents.queries.slos import Attainment, attainment, burns, visible_slos
 from incidents.rules.slos import Burn
 from incidents.views.slo_shown import lasts_text, promise, rate_text
@@ -29,12 +30,20 @@ class Line:
 
 def read(request: HttpRequest, scope: Scope) -> dict:
     """The team's objectives where one is chosen, else all the viewer sees, up to the end of the scope's window."""
-    chosen = visible_slos(person_of(request)).filter(Q(team=scope.team) if scope.team else Q(), is_active=True)
-    found = attainment(chosen, scope.end)
-    now = burns([one.slo for one in found], WINDOWS, scope.end)
+    chosen = list(visible_slos(person_of(request)).filter(Q(team=scope.team) if scope.team else Q(), is_active=True))
+    now = burns(chosen, WINDOWS, scope.end)
+    found = attainment(_in_question(chosen, now), scope.end)
     found.sort(key=lambda one: (-_rate(now[one.slo.pk][WINDOWS[0]]), one.left is None, one.left or 0))
     lines = [_line(one, now[one.slo.pk]) for one in found[:SHOWN]]
-    return {"objectives": lines, "objectives_title": title(found), "rest": max(len(found) - SHOWN, 0)}
+    return {"objectives": lines, "objectives_title": title(found), "rest": max(len(chosen) - SHOWN, 0)}
+
+
+def _in_question(slos: list[Slo], now: dict[int, dict[int, Burn]]) -> list[Slo]:
+    """Those that can be among the SHOWN: a month need not be read of hundreds that burn less while some burn fast."""
+    rates = sorted((_rate(now[slo.pk][WINDOWS[0]]) for slo in slos), reverse=True)
+    if len(slos) <= SHOWN or rates[0] <= 1 or not rates[SHOWN - 1]:
+        return slos
+    return [slo for slo in slos if _rate(now[slo.pk][WINDOWS[0]]) >= rates[SHOWN - 1]]
 
 
 def _line(one: Attainment, now: dict[int, Burn]) -> Line:
