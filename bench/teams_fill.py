@@ -72,7 +72,7 @@ def _give(now: datetime, teams: list[Team]) -> None:
         declare_incident(author=BENCH, team=team, title=f"{team.name} fails", severity=3, at=now - timedelta(hours=2))
     refresh(now)
     evaluate(now)
-    call_command("forecast", verbosity=0)
+    call_command("forecast", stdout=sys.stderr)
 
 
 if __name__ == "__main__":
