@@ -78,13 +78,14 @@ def _join(lead: Incident, part: Incident, provider: str, at: datetime) -> None:
     """Lead first, then the part: the order in which whoever acts on both locks them."""
     with locked(lead) as leading, locked(part) as current:
         store(current, DESK, "incident.join", {"part_of": leading})
-        _point(current, f"Part of {leading.number}: {provider} fails for other teams too", leading, at)
-        _point(leading, f"{current.number} of {current.team} is a part of it", current, at)
+        text = f"Part of {leading.number}: {provider} fails for other teams too"
+        _note(current, text, at, key=f"part:{leading.pk}")  # no link: few of its readers may follow it
+        url = reverse("incident-detail", args=[current.pk])
+        _note(leading, f"{current.number} of {current.team} is a part of it", at, key=f"part:{current.pk}", url=url)
         _worst_of_all(leading)
 
 
-def _point(incident: Incident, text: str, other: Incident, at: datetime) -> None:
-    url, key = reverse("incident-detail", args=[other.pk]), f"part:{other.pk}"
+def _note(incident: Incident, text: str, at: datetime, *, key: str, url: str = "") -> None:
     record(incident, TimelineEntry.Kind.STATE, text, at=at, url=url, source_key=key)
 
 
