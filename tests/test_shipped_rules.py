@@ -68,16 +68,26 @@ def friday_afternoon() -> datetime:
 END = friday_afternoon()
 
 
-def lived_through(story: stories.Story, team: str, lead: timedelta, last: timedelta) -> Team:
-    """The demo's events of a team from `lead` before the story to its end, its rules evaluated through the
-    `last` part, so that what fires is what would have fired."""
+def lived_through(
+    story: stories.Story,
+    team: str,
+    lead: timedelta,
+    last: timedelta,
+    *,
+    window_end: datetime = END,
+    most: timedelta = timedelta(hours=4),
+    volume: float = 3,
+) -> Team:
+    """The demo's events of a team from `lead` before the story to its end, at the latest after `most`, its rules
+    evaluated through the `last` part, so that what fires is what would have fired."""
     one = next(team_ for team_ in create_demo_teams() if team_.slug == team)
     partitions.ensure(timezone.now())
-    start, end = story.span(END)
-    end = min(end, start + timedelta(hours=4))
-    load.fill(team=one, since=start - lead, until=end, window_end=END, volume=3)
-    load.fill(team=one, since=start - WEEK - timedelta(hours=3), until=end - WEEK, window_end=END, volume=3)
-    known = [ChangeMarker(**told | {"team": one}) for told in markers(END) if told["team"] == team]
+    start, end = story.span(window_end)
+    end = min(end, start + most)
+    filled = {"team": one, "window_end": window_end, "volume": volume}
+    load.fill(since=start - lead, until=end, **filled)
+    load.fill(since=start - WEEK - timedelta(hours=3), until=end - WEEK, **filled)
+    known = [ChangeMarker(**told | {"team": one}) for told in markers(window_end) if told["team"] == team]
     ChangeMarker.objects.bulk_create(known)
     drain()
     moment = end - last
@@ -125,6 +135,15 @@ def test_a_bloated_prompt_becomes_an_incident_whose_cause_is_left_to_triage():
     assert (incident.failure_mode, incident.scope["feature"]) == ("", ["answer-drafting"])
     found = triaged(incident, stories.BLOAT)
     assert found == ("prompt", {"feature": ["answer-drafting"], "prompt_version": ["v14"]})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bloated_prompt_becomes_an_incident_on_a_quiet_weekend_too():
+    monday = END - timedelta(days=4)  # so that the story begins on a Saturday
+    facts = {"window_end": monday, "most": timedelta(hours=30), "volume": 1}
+    team = lived_through(stories.BLOAT, "support", timedelta(hours=0), timedelta(minutes=36), **facts)
+    assert "token-spike-slow" in fired()
+    assert Incident.objects.get(team=team).scope["feature"] == ["answer-drafting"]
 
 
 # --- A healthy fortnight ----------------------------------------------------------------------------------------
