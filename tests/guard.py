@@ -1,7 +1,7 @@
 """Asking the guard in tests: a budget, a key, and requests over HTTP or straight to the domain."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from accounts.models import ApiKey, Team
@@ -20,6 +20,11 @@ def make_budget(team: Team | None, limit: str | Decimal, **more) -> Budget:
     """A hard monthly budget in USD unless told otherwise."""
     name = more.pop("name", "monthly")
     return Budget.objects.create(team=team, name=name, limit=Decimal(limit), **{"enforcement": "hard"} | more)
+
+
+def mid_month() -> int:
+    """The anchor of a month that began half a month ago: minutes ago lie in it on any day the tests may run."""
+    return min((datetime.now(UTC) - timedelta(days=14)).day, 28)
 
 
 def ask(client, key: str, operation: str, expect: int = 200, **body) -> dict:

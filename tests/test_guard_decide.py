@@ -12,7 +12,7 @@ from budgets.guard import history
 from budgets.models import Grant, GuardCount, Hold, OutputStatistic
 from incidents.models import Control, ModePolicy
 from tests.cast import make_key
-from tests.guard import CALL, CALL_USD, ask, ledger, make_budget, reserve, reserve_at
+from tests.guard import CALL, CALL_USD, ask, ledger, make_budget, mid_month, reserve, reserve_at
 from tests.traffic import record
 from usage.pricing.actions import Rates, add_price
 from usage.rollups import drain
@@ -100,7 +100,7 @@ def test_a_check_holds_nothing(client, cast, support_key):
 
 
 def test_spend_without_the_guard_counts(client, cast, support_key):
-    budget = make_budget(cast.support, "1")
+    budget = make_budget(cast.support, "1", anchor=mid_month())
     record(cast.support, timezone.now() - timedelta(minutes=2), 3)
     drain()
     reserve(client, support_key)

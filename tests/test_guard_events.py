@@ -13,7 +13,7 @@ from budgets.guard.requests import Settle
 from budgets.models import Budget, BudgetPeriod, Hold
 from budgets.queries.used import Ask, used
 from tests.cast import make_key
-from tests.guard import CALL_USD, ledger, make_budget, reserve_at
+from tests.guard import CALL_USD, ledger, make_budget, mid_month, reserve_at
 from tests.traffic import CALL as EVENT
 from tests.traffic import event, record
 from usage.actions import record_events
@@ -31,7 +31,7 @@ def key(cast):
 
 @pytest.fixture
 def budget(cast):
-    return make_budget(cast.support, "1")
+    return make_budget(cast.support, "1", anchor=mid_month())
 
 
 def settle_from_events() -> None:
