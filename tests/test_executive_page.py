@@ -24,10 +24,11 @@ def get(client, path="/executive/"):
 
 @pytest.fixture
 def traffic(cast):
+    """Of just now, which is this month's on the first of a month too."""
     now = timezone.now()
-    record(cast.support, now - timedelta(hours=1), 98)
-    record(cast.support, now - timedelta(hours=1), 2, status="error", error_type="timeout")
-    record(cast.search, now - timedelta(hours=1), 10, model="own-model", provider="vllm")
+    record(cast.support, now, 98)
+    record(cast.support, now, 2, status="error", error_type="timeout")
+    record(cast.search, now, 10, model="own-model", provider="vllm")
     drain()
 
 

@@ -14,6 +14,7 @@ from budgets.models import Budget, Forecast, PlannedEvent
 from budgets.planned import plan_event
 from budgets.rules.outlook import Scenario
 from budgets.rules.scenarios import says
+from tests.guard import mid_month
 from tests.test_forecast_making import make, used_for
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +140,7 @@ def test_a_budgets_own_page_links_to_its_forecast(client, cast):
 
 def test_a_budget_of_tokens_is_forecast_in_tokens(client, cast):
     used_for(20, cast.support)
-    budget = make(cast, unit="tokens", limit="1000000")
+    budget = make(cast, unit="tokens", limit="1000000", anchor=mid_month())  # its last day is a whole one
     forecast_all()
     one = Forecast.objects.get(budget=budget)
     assert one.outlook[-1].day.expected == pytest.approx(4 * 1100, rel=0.2)

@@ -127,7 +127,7 @@ def test_a_budget_made_later_knows_what_was_used_before(cast, key):
     record(cast.support, timezone.now(), 2)
     record(cast.support, timezone.now(), reservation_id=held["reservation_id"])
     settle_from_events()
-    budget = make_budget(cast.support, "1")
+    budget = make_budget(cast.support, "1", anchor=mid_month())
     settle_from_events()
     row = BudgetPeriod.objects.get(budget=budget)
     assert (row.settled, row.metered) == (EVENT_USD, 2 * EVENT_USD)
@@ -135,7 +135,7 @@ def test_a_budget_made_later_knows_what_was_used_before(cast, key):
 
 @pytest.mark.parametrize("named", ["0190a1b2-0000-7000-8000-000000000000", "no reservation"])
 def test_an_event_that_names_an_unknown_reservation_is_booked_by_its_own_facts(cast, key, budget, named):
-    other = make_budget(cast.support, "1", name="elsewhere", feature="other")
+    other = make_budget(cast.support, "1", anchor=mid_month(), name="elsewhere", feature="other")
     reserve_at(key, timezone.now())
     reserve_at(key, timezone.now(), feature="other")
     record(cast.support, timezone.now(), reservation_id=named)
@@ -154,7 +154,7 @@ def test_an_event_cannot_settle_another_teams_reservation(cast, key, budget):
 
 @pytest.mark.parametrize(("unit", "amount"), [("tokens", 2200), ("requests", 2)])
 def test_tokens_and_requests_of_events_are_booked(cast, key, unit, amount):
-    budget = make_budget(cast.support, "100000", unit=unit)
+    budget = make_budget(cast.support, "100000", anchor=mid_month(), unit=unit)
     held = reserve_at(key, timezone.now())
     record(cast.support, timezone.now(), 2, reservation_id=held["reservation_id"])
     settle_from_events()

@@ -22,7 +22,7 @@ from budgets.guard.requests import Refused, Release, Settle
 from budgets.models import Budget, BudgetPeriod, Hold, StrayEvent
 from budgets.rules.periods import period_of
 from tests.cast import make_key, make_team
-from tests.guard import CALL_USD, ledger, make_budget, reserve_at
+from tests.guard import CALL_USD, ledger, make_budget, mid_month, reserve_at
 from tests.test_guard_events import EVENT_USD, settle_from_events
 from tests.traffic import record
 from usage.rollups import drain
@@ -38,7 +38,7 @@ def key(cast):
 
 @pytest.fixture
 def budget(cast):
-    return make_budget(cast.support, "1")
+    return make_budget(cast.support, "1", anchor=mid_month())
 
 
 def held(key, **body) -> str:
@@ -139,7 +139,7 @@ def test_another_period_counts_the_calls_made_in_it(key, budget):
     now = timezone.now().replace(minute=30)
     reserve_at(key, now - timedelta(hours=1))
     reserve_at(key, now)
-    Budget.objects.update(period="hour")
+    Budget.objects.update(period="hour", anchor=1)
     budget.refresh_from_db()
     open_periods([budget], now, now)
     assert ledger(budget) == (0, CALL_USD)

@@ -92,7 +92,7 @@ def test_spend_counts_hours_with_traffic_of_known_cost(cast):
     cost = Decimal("0.00325")  # of one call: 800 + 200 cached + 100 tokens of gpt-4o
     slo = make(cast.support, "spend", per="hour", limit=cost * 2)
     assert tallies([slo], whole - DAY, whole)[slo.pk] == Tally(1, 1, 101)
-    assert tallies_by(slo, whole - DAY, whole, "day")[whole.replace(hour=0)].total <= 2
+    assert sum(day.total for day in tallies_by(slo, whole - DAY, whole, "day").values()) == 2
 
 
 def test_hours_judged_together_are_the_hours_one_by_one(cast):
