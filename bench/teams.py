@@ -26,7 +26,7 @@ PAGES = (
     *("/budgets/", "/budgets/forecast/", "/guard/", "/attribution/", "/operations/", "/events/", "/changes/"),
 )
 NOTES = """
-Before this benchmark was there, on the same desk, the executive page took 5.0 s of CPU, the weekly review 3.7 s and the
+Before, over data made in the same way, the executive page took 5.0 s of CPU, the weekly review 3.7 s and the
 objectives 3.6 s. What helped: hours of a spend objective are judged in the database (30 days of 200 teams were 144,000
 rows to be made into figures); percentiles, days and effects are read of those shown only; requests answered and checks
 passed are read together; the fifty worst objectives are listed; who is on call, at the head of every page, is read as
