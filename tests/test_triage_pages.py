@@ -10,6 +10,7 @@ from accounts.actions import Author
 from accounts.models import AuditEntry
 from incidents.actions import raise_alert
 from incidents.actions.incidents import declare_incident
+from incidents.actions.triage import Plan, mitigate
 from incidents.models import Control, Incident, TimelineEntry
 from tests.cast import bearer
 from tests.traffic import record
@@ -205,10 +206,8 @@ def test_while_it_is_too_early_to_tell_nobody_is_told_to_end_what_is_in_force(cl
 
 def test_a_switch_that_leaves_nothing_to_count_has_stopped_it(client, cast, incident, now):
     client.force_login(cast.olu)
-    url = reverse("incident-mitigations", args=[incident.pk])
-    offers = client.get(url, {"mode": "other"}).context["offers"]
-    switch = next(one for one in offers if one["one"].what.get("kind") == "kill_switch")
-    client.post(url, {"token": switch["token"], "lasts": "60"})
+    switch = Plan("Switch the calls off", "control", "calls_fail", what={"kind": "kill_switch"}, team=cast.support)
+    mitigate(author=Author(user=cast.olu), incident=incident, plan=switch, reason="x", expires_at=None, at=now)
     assert "Stopped" not in page(client, "watch", incident)
     move_back(incident, now - timedelta(minutes=10))
     text = page(client, "watch", incident)
