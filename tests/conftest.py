@@ -4,6 +4,7 @@ import os
 
 import django
 import pytest
+from hypothesis import settings
 from kombu import Connection
 
 from tests import servers
@@ -21,6 +22,10 @@ pytest_plugins = [
     "tests.client",
     "tests.browser",
 ]
+
+# How long one example takes says more about the neighbours than about the code.
+settings.register_profile("desk", deadline=None)
+settings.load_profile("desk")
 
 # The longest files, longest first: two processes then end together, instead of one of them after a minute alone.
 LONGEST = (

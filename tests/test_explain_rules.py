@@ -42,7 +42,7 @@ def total(values) -> Decimal:
 
 # --- Exactness ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("metric", ["spend", "tokens", "requests", "errors", "error_rate", "cost_per_request"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=cells)
 def test_parts_always_sum_to_the_change_exactly(metric, found):
     slices = Slices(EXPLAINED[metric], cube_of(found, metric))
@@ -54,7 +54,7 @@ def test_parts_always_sum_to_the_change_exactly(metric, found):
 
 
 @pytest.mark.parametrize("metric", ["spend", "tokens", "errors", "error_rate", "cost_per_request"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=cells)
 def test_causes_always_sum_to_their_part_exactly(metric, found):
     for part in parts_of(Slices(EXPLAINED[metric], cube_of(found, metric))):
@@ -62,7 +62,7 @@ def test_causes_always_sum_to_their_part_exactly(metric, found):
 
 
 @pytest.mark.parametrize("metric", ["spend", "error_rate"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=cells, limit=st.integers(0, 6))
 def test_the_values_of_every_dimension_sum_to_the_change_exactly(metric, found, limit):
     slices = Slices(EXPLAINED[metric], cube_of(found, metric))
@@ -72,7 +72,7 @@ def test_the_values_of_every_dimension_sum_to_the_change_exactly(metric, found, 
         assert slices.remainder([*parts, rest]) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=cells)
 def test_a_ratio_s_pulls_sum_to_the_change_of_the_ratio(found):
     cube = cube_of(found, "error_rate")
@@ -82,7 +82,7 @@ def test_a_ratio_s_pulls_sum_to_the_change_of_the_ratio(found):
         assert cube.contribution(range(len(found))) == change
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=cells, metric=st.sampled_from(["spend", "error_rate"]))
 def test_swapping_the_windows_flips_every_contribution(found, metric):
     swapped = [Cell(c.key, c.value1, c.value0, c.base1, c.base0, c.tokens1, c.tokens0) for c in found]
@@ -91,7 +91,7 @@ def test_swapping_the_windows_flips_every_contribution(found, metric):
         assert [Fraction(p, there.scale) for p in there.pulls] == [-Fraction(p, back.scale) for p in back.pulls]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=cells, seed=st.integers(), metric=st.sampled_from(["spend", "errors", "error_rate"]))
 def test_the_order_of_the_data_does_not_matter(found, seed, metric):
     shuffled = Random(seed).sample(found, len(found))
@@ -109,7 +109,7 @@ def histogram(*buckets: int) -> np.ndarray:
 histograms = st.lists(st.integers(0, 200), max_size=30).map(lambda buckets: histogram(*buckets))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=st.dictionaries(keys, histograms, max_size=8), now=st.dictionaries(keys, histograms, max_size=8))
 def test_parts_of_a_percentile_and_their_remainder_sum_exactly(before, now):
     counts = Counts.of(0.95, before, now)

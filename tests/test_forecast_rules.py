@@ -192,7 +192,7 @@ def test_a_horizon_below_one_day_is_refused():
         forecast(History(MONDAY, weekly(28)), 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.none() | st.floats(0, 1e9) | st.just(0.0), max_size=70), st.integers(1, 40))
 def test_any_history_gives_ordered_finite_bands(values, days):
     made = forecast(History(MONDAY, values), days)

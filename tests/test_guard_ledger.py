@@ -343,7 +343,7 @@ class Story:
 
 
 @given(steps)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_every_budget_says_at_any_time_what_its_reservations_say(steps):
     story = Story()
     for step in steps:

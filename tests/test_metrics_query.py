@@ -226,9 +226,7 @@ def queries(draw, wide=WIDE, oldest_hours=13 * 24 - 1, zones=ZONES, steps=(None,
     )
 
 
-in_one_transaction = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+in_one_transaction = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("wide", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -13,7 +13,7 @@ from accounts.actions import Author
 from accounts.models import AuditEntry
 from usage.models import ChangeMarker, Price
 from usage.pricing import book as books
-from usage.pricing.actions import Rates, add_price, edit_price, end_price, remove_price
+from usage.pricing.actions import Rates, add_price, edit_price, end_price
 from usage.pricing.book import Book, current
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -119,8 +119,6 @@ def test_a_price_is_in_the_book_as_soon_as_it_is_saved(cast):
     assert usd() == 7
     edit_price(author=SYSTEM, price=price, rates=Rates(input_mtok=Decimal(8)), effective_from=START)
     assert usd() == 8
-    remove_price(author=SYSTEM, price=price)
-    assert usd() == Decimal("2.5")
 
 
 def test_a_change_that_is_rolled_back_leaves_no_trace_in_the_book(cast):

@@ -65,7 +65,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_any_order_of_events_corrections_and_drains_ends_equal(steps):
     """The state is emptied by hand: hypothesis runs all its examples inside one test."""
     empty_hot_tables()

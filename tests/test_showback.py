@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from budgets.models import SharedCost
@@ -24,7 +24,6 @@ MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 amounts = st.decimals(0, 10**6, places=12)
 
 
-@settings(deadline=None)  # a busy machine may stall any one example
 @given(amounts, st.lists(st.decimals(0, 10**6, places=12), min_size=1, max_size=9).filter(any))
 def test_the_parts_of_a_split_sum_to_the_whole(amount, weights):
     parts = split(amount, {str(number): weight for number, weight in enumerate(weights)})
@@ -32,7 +31,6 @@ def test_the_parts_of_a_split_sum_to_the_whole(amount, weights):
     assert all(part >= 0 for part in parts.values())
 
 
-@settings(deadline=None)  # a busy machine may stall any one example
 @given(st.lists(st.tuples(amounts, st.integers(0, 99), st.sampled_from(["", "even", "spend", "requests"])), max_size=8))
 def test_sharing_moves_cost_and_makes_none(groups):
     bearers = [Bearer(str(number), *group) for number, group in enumerate(groups)]

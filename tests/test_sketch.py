@@ -17,7 +17,6 @@ def many(count: int, seed: int) -> list[int]:
 
 
 @given(st.lists(hashes, max_size=6), st.randoms())
-@settings(deadline=None)
 def test_sketches_merge_as_sets_do(parts, rng):
     packed = [sketch.pack_values(part) for part in parts]
     rng.shuffle(packed)
@@ -27,7 +26,7 @@ def test_sketches_merge_as_sets_do(parts, rng):
 
 
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 9_000), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_way_of_merging_full_sketches_leaves_no_trace(seed, cuts):
     values = many(9_000, seed)
     bounds = sorted({0, *cuts, len(values)})

@@ -79,7 +79,9 @@ def state(client) -> dict:
 def test_it_needs_no_login_and_answers_empty(client):
     for url in (PAGE, JSON, RSS):
         assert client.get(url).status_code == 200
-    assert "No component is listed yet" in client.get(PAGE).content.decode()
+    page = client.get(PAGE).content.decode()
+    assert "No component is listed yet" in page and "All systems work" not in page
+    assert state(client)["state"] == "unknown"
 
 
 @db

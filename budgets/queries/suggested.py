@@ -8,6 +8,7 @@ from budgets.models import BacklogItem
 from budgets.rules.suggest import Slice, Suggestion, suggestions
 from usage.metrics import MetricQuery, Row, query
 from usage.pricing import book
+from usage.pricing.book import Book
 
 DAYS = 30
 # Calls without usage that may be left out, as a share of the others.
@@ -31,7 +32,8 @@ def suggested(teams: Collection[Team], now: datetime) -> list[Suggestion]:
     start = now - timedelta(days=DAYS)
     groups = ("team", "feature", "provider", "model")
     result = query(MetricQuery(_METRICS, start, now, group_by=groups, team_ids=tuple(ids.values())), now)
-    slices = [part for row in result.rows if (part := _slice(row, ids, now))]
+    prices = book.current()
+    slices = [part for row in result.rows if (part := _slice(row, ids, prices, now))]
     found = []
     for slug in ids:  # a team's ideas come from its own models only
         found += suggestions([part for part in slices if part.team == slug], DAYS)
@@ -40,7 +42,7 @@ def suggested(teams: Collection[Team], now: datetime) -> list[Suggestion]:
     return sorted(open_ones, key=lambda one: (-one.roi, one.team, one.key))
 
 
-def _slice(row: Row, ids: dict[str, int], now: datetime) -> Slice | None:
+def _slice(row: Row, ids: dict[str, int], prices: Book, now: datetime) -> Slice | None:
     """The figures of a row; None where there is nothing to reckon with: no calls, no price, or too many without usage.
 
     Calls that reported no usage have no tokens either, so a few of them are simply left out.
@@ -50,7 +52,7 @@ def _slice(row: Row, ids: dict[str, int], now: datetime) -> Slice | None:
     calls = values["calls"] - values["unmetered_calls"]
     if calls <= 0 or not values["cost_usd"] or values["unpriced_calls"] or values["unmetered_calls"] > FEW * calls:
         return None
-    rate = book.current().rate(ids[slug], provider, model, "", "", now)
+    rate = prices.rate(ids[slug], provider, model, "", "", now)
     if rate is None:
         return None
     return Slice(

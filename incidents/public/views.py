@@ -15,13 +15,21 @@ from incidents.public.kept import current
 
 STALE = timedelta(minutes=3)
 CACHE = "public, max-age=15, stale-if-error=86400"
-TONES = {"operational": "ok", "degraded": "warn", "recovering": "info", "partial outage": "bad", "major outage": "bad"}
+TONES = {
+    "operational": "ok",
+    "degraded": "warn",
+    "recovering": "info",
+    "partial outage": "bad",
+    "major outage": "bad",
+    "unknown": "info",
+}
 HEADLINES = {
     "operational": "All systems work",
     "degraded": "Some systems are degraded",
     "recovering": "Systems are recovering",
     "partial outage": "Some systems are disturbed",
     "major outage": "There is a major outage",
+    "unknown": "No component is listed yet",
 }
 WIDTH = 10  # of a day in the drawing, and the gap after it
 GAP = 3

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 DAYS = 90
 OPERATIONAL, DEGRADED, PARTIAL, MAJOR = "operational", "degraded", "partial outage", "major outage"
-RECOVERING = "recovering"
+RECOVERING, UNKNOWN = "recovering", "unknown"
 WORST_FIRST = (MAJOR, PARTIAL, RECOVERING, DEGRADED, OPERATIONAL)
 # Severities whose minutes are no uptime.
 DOWN = (1, 2)
@@ -50,8 +50,9 @@ def state_of(spans: Iterable[Span]) -> str:
 
 
 def worst(states: Iterable[str]) -> str:
+    """Of all components; where none is listed, nothing is known."""
     found = set(states)
-    return next((state for state in WORST_FIRST if state in found), OPERATIONAL)
+    return next((state for state in WORST_FIRST if state in found), UNKNOWN)
 
 
 def days_of(spans: Sequence[Span], recorded_since: datetime, now: datetime) -> list[Day]:

@@ -137,16 +137,6 @@ def end_price(*, author: Author, price: Price, at: datetime) -> Price:
     return price
 
 
-def remove_price(*, author: Author, price: Price) -> None:
-    """Take a price away as if it had never held. The audit row keeps what it was."""
-    with transaction.atomic():
-        new_book_version()
-        price = Price.objects.select_related("team").get(pk=price.pk)
-        before = facts(price)
-        price.delete()
-        _record(price, "price.removed", author, before=before, after=None)
-
-
 def facts(price: Price) -> dict:
     """The price as JSON-able facts for the audit log."""
     rates = {name: str(value) for name in RATES if (value := getattr(price, name)) is not None}
