@@ -54,6 +54,6 @@ def test_a_control_is_set_and_ended_on_a_phone(cast, live_server, page, sign_in)
     page.get_by_role("button", name="Put in force").click()
     expect(page.locator("main").get_by_text("Kill switch of web_search").first).to_be_visible()
     page.get_by_placeholder("Why").fill("Patched")
-    page.get_by_role("button", name="End").click()
+    page.get_by_role("button", name="End", exact=True).click()
     expect(page.get_by_text("has ended")).to_be_visible()
     assert Control.objects.get().ended_reason == "Patched"
