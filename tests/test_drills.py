@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.actions import Author
 from accounts.models import AuditEntry
 from aiops_site.drills.calls import CALLERS, NOTHING_WRONG, Route, as_asked, request
-from aiops_site.drills.traffic import inject
+from aiops_site.drills.traffic import CATCH_UP, inject
 from incidents.actions import raise_alert
 from incidents.actions.alerts import Raised, begin
 from incidents.actions.drills import end_drill, observe, say_moment, start_drill
@@ -36,10 +36,14 @@ def started(cast, scenario: str = "provider-outage", *, ago: timedelta = timedel
 
 
 def advance(drill: Drill) -> int:
-    """Telemetry up to now, as the task makes it, and rolled up."""
+    """Telemetry up to now, a stretch at a time as the task makes it, and rolled up."""
     series.forget(drill.team_id)
-    partitions.ensure(timezone.now())
-    made = inject(Drill.objects.select_related("team", "api_key").get(pk=drill.pk), timezone.now())
+    now = timezone.now()
+    partitions.ensure(now)
+    made, until = 0, drill.injected_until or drill.started_at
+    while until < now:
+        until = min(until + CATCH_UP, now)
+        made += inject(Drill.objects.select_related("team", "api_key").get(pk=drill.pk), until)
     rollups.drain()
     return made
 

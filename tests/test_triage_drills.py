@@ -36,16 +36,17 @@ def test_the_failure_mode_of_a_drill_is_ranked_first(client, cast, scenario):
 
 
 def test_a_loop_is_ranked_first_and_emergency_mode_is_watched_by_the_calls_a_minute(cast):
-    # Five or six minutes old: one that goes on for ten looks more and more like a changed prompt.
-    drill = started(cast, "token-loop", ago=timedelta(minutes=7))
+    drill = started(cast, "token-loop", ago=timedelta(minutes=18))
     advance(drill)
     facts = {"author": Author(user=cast.olu), "team": cast.support, "title": "Drill", "severity": 2, "is_drill": True}
     incident = declare_incident(at=timezone.now(), impact_started_at=drill.fault_at, **facts)
     found = assess_incident(incident, (cast.support.pk,), timezone.now())
-    assert found.first.mode == SCENARIOS["token-loop"].truth and found.confidence != "none"
+    assert (found.first.mode, found.confidence) == (SCENARIOS["token-loop"].truth, "clear")
     one = next(one for one in mitigations(found, "cost", scope_of(incident)) if one.key.startswith("emergency"))
-    assert one.what == {"kind": "mode", "mode": "emergency"} and one.where["environment"] == "drill"
-    assert one.signal == "load" and one.usual is not None
+    assert (one.what, one.where["feature"]) == ({"kind": "mode", "mode": "emergency"}, "drill-agent")
+    calls, minutes = one.usual
+    assert one.signal == "load"
+    assert 15 < calls / minutes < 25  # ten requests a minute, each with a call before and after its tool
 
 
 def test_a_mitigation_of_a_drill_stays_in_its_environment(client, cast):
