@@ -1,5 +1,7 @@
 """/api/v1/alert-rules: a key reads the rules that watch its team, and edits and tries those of its team."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -33,6 +35,7 @@ from usage.metrics import QueryError
 MOST_FIRINGS = 500
 NOT_YOURS = "It is a rule of all teams, which no key may change."
 COPY = "Make one of your own with instead_of set to its slug: it stands instead of it for your team."
+CORRECT = "Correct the field and send again."
 CHANGED = "Read the rule again and send the change with its new version."
 
 
@@ -41,12 +44,19 @@ def _author(request: Request) -> Author:
     return Author(label=f"key {key.name} ({key.prefix}…)", request=request)
 
 
-def _refused(error: ValidationError) -> ApiProblem:
+@contextmanager
+def _refusals() -> Iterator[None]:
     """A domain error as the API says it: a lost edit 409, else the first field and what would be right."""
-    if STALE in error.messages:
-        return ApiProblem(409, "conflict", STALE, field="version", fix=CHANGED)
-    field, texts = next(iter(error.message_dict.items())) if hasattr(error, "error_dict") else (None, error.messages)
-    return ApiProblem(400, "invalid", texts[0], field=field, fix="Correct the field and send again.")
+    try:
+        yield
+    except ValidationError as error:
+        if STALE in error.messages:
+            raise ApiProblem(409, "conflict", STALE, field="version", fix=CHANGED) from error
+        found = error.message_dict if hasattr(error, "error_dict") else {None: error.messages}
+        field, texts = next(iter(found.items()))
+        raise ApiProblem(400, "invalid", texts[0], field=field, fix=CORRECT) from error
+    except QueryError as error:
+        raise ApiProblem(400, "invalid", str(error), field=error.field, fix=CORRECT) from error
 
 
 def _visible(key: ApiKey) -> QuerySet[AlertRule]:
@@ -101,10 +111,8 @@ class AlertRulesView(_ReadOrWrite):
         key, given = key_of(request), RuleSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = values_of(given.validated_data, key.team, AlertRule()) | {"team": key.team}
-        try:
+        with _refusals():
             rule = save_rule(author=_author(request), rule=AlertRule(), values=values, at=timezone.now(), note="By API")
-        except ValidationError as error:
-            raise _refused(error) from error
         return Response(shown(_found(key, rule.slug)), status=201)
 
 
@@ -135,10 +143,8 @@ class AlertRuleView(_ReadOrWrite):
         data = _edit_of(request, rule)
         version, note = data.pop("version", None), data.pop("note", "") or "By API"
         values = values_of(data, key.team, rule)
-        try:
+        with _refusals():
             save_rule(author=_author(request), rule=rule, values=values, at=timezone.now(), version=version, note=note)
-        except ValidationError as error:
-            raise _refused(error) from error
         return Response(shown(_found(key, slug)))
 
     @extend_schema(
@@ -155,10 +161,8 @@ class AlertRuleView(_ReadOrWrite):
         version = whole_number(text)
         if text and version is None:
             raise serializers.ValidationError({"version": "Send the version of the rule that you read, a number."})
-        try:
+        with _refusals():
             remove_rule(author=_author(request), rule=_own(key, slug), version=version)
-        except ValidationError as error:
-            raise _refused(error) from error
         return Response(status=204)
 
 
@@ -212,15 +216,9 @@ def _tried(rule: AlertRule, values: dict[str, Any], key: ApiKey) -> Response:
     now = timezone.now()
     for name, value in values.items():
         setattr(rule, name, value)
-    try:
+    with _refusals():
         check(rule, now)
         result = backtest(rule, [key.team_id], now)
-    except ValidationError as error:
-        raise _refused(error) from error
-    except QueryError as error:
-        raise ApiProblem(
-            400, "invalid", str(error), field=error.field, fix="Correct the field and send again."
-        ) from error
     return Response(_answer(result))
 
 
