@@ -1,9 +1,12 @@
 """/api/v1/alert-rules: read, added, changed, deleted and tried by keys of a team."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from accounts.access import grantable_scopes
@@ -122,6 +125,46 @@ def test_an_edit_that_would_be_lost_is_a_conflict(send):
     assert (status, body["error"]["code"], body["error"]["field"]) == (409, "conflict", "version")
     assert send("delete", f"{URL}/{made['slug']}?version=1")[0] == 409
     assert AlertRule.objects.get(slug=made["slug"]).threshold == 4000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_edits_at_once_one_is_kept_and_the_others_are_conflicts(send, headers):
+    _, made = send("post", URL, BODY)
+
+    def edit(threshold: int) -> int:
+        try:
+            body = {"threshold": str(threshold), "version": 1}
+            address = f"{URL}/{made['slug']}"
+            return Client().patch(address, body, content_type="application/json", headers=headers).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(edit, range(1000, 1008)))
+    assert sorted(answers) == [200] + [409] * 7
+    rule = AlertRule.objects.get(slug=made["slug"])
+    assert (rule.version, rule.threshold) == (2, 1000 + answers.index(200))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 100_000},
+        {"threshold": "1e400"},
+        {"threshold": "NaN"},
+        {"window_seconds": 10**30},
+        {"filters": {"feature": ["a\0b"]}},
+        {"filters": {f"f{n}": ["x"] for n in range(1000)}},
+        {"breakdown": [["environment"]]},
+        {"declare": -(2**70)},
+    ],
+    ids=["long", "endless", "nan", "ages", "nul", "many", "nested", "below"],
+)
+def test_what_is_huge_or_odd_is_refused_by_field_and_nothing_is_saved(send, change):
+    for address in (URL, f"{URL}/backtest"):
+        status, body = send("post", address, BODY | change)
+        assert status == 400 and body["error"]["field"], (address, body)
+    assert not AlertRule.objects.filter(name__in=[BODY["name"], change.get("name")]).exists()
 
 
 def test_the_kind_of_a_rule_stays(send):
